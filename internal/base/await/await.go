@@ -1,5 +1,5 @@
-// Package await is for tests: what they wait for, and text that they read while
-// something else writes it.
+// Package await is for tests: it waits for conditions and values, and collects text that a test reads while other
+// goroutines write it.
 package await
 
 import (
@@ -9,12 +9,12 @@ import (
 	"time"
 )
 
-// Patience is how long a test waits for what will come about: far longer than a
-// busy machine needs, for a test is not there to judge how fast one is.
+// Patience is how long a test waits for something that is going to happen: far longer than a busy machine needs,
+// because a test is not there to measure its speed.
 const Patience = 30 * time.Second
 
-// That polls until condition holds, and ends the test where it does not within
-// Patience; what names the condition. The goroutine of the test calls it.
+// That polls until condition holds, and ends the test if it does not within Patience; what describes the condition. It
+// must be called on the test's goroutine.
 func That(tb testing.TB, what string, condition func() bool) {
 	tb.Helper()
 	deadline, tick := time.After(Patience), time.NewTicker(2*time.Millisecond)
@@ -41,15 +41,15 @@ func (t *Text) Write(p []byte) (int, error) {
 	return t.buffer.Write(p)
 }
 
-// String is what was written so far.
+// String returns what was written so far.
 func (t *Text) String() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.buffer.String()
 }
 
-// From gives what comes from c, and ends the test where nothing does within Patience.
-// A closed channel gives the zero value.
+// From returns the next value from c, and ends the test if there is none within Patience. A closed channel yields the
+// zero value.
 func From[T any](tb testing.TB, what string, c <-chan T) T {
 	tb.Helper()
 	select {

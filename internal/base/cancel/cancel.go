@@ -1,4 +1,4 @@
-// Package cancel has a context that costs next to nothing while nobody waits for its end.
+// Package cancel has a context that costs almost nothing while nothing waits for its end.
 package cancel
 
 import (
@@ -8,13 +8,13 @@ import (
 	"time"
 )
 
-// Context is a child of another context that Cancel ends too, as the one that
-// context.WithCancelCause makes. That one registers with its parent, which costs a lock and
-// several allocations whether or not anybody waits for its end. This one does so when somebody
-// asks for Done, as everything must that waits, contexts below it included; who only looks at
-// Err now and then pays nothing.
+// Context is a child of another context that Cancel can end too, like the one that context.WithCancelCause returns.
+// That one registers with its parent, which costs a lock and several allocations whether or not anything waits for its
+// end. Context does so only when Done is called, which everything that waits must do, including contexts below it. Code
+// that only checks Err now and then costs nothing.
 //
-// Under must be called first, and once. It is safe for concurrent use, and used again only as Leave says.
+// Under must be called first, and once. A Context is safe for concurrent use, and may be reused only as described at
+// Leave.
 type Context struct {
 	parent context.Context //nolint:containedctx // it is one
 	limit  *Limit          // nil: none of its own
@@ -24,14 +24,14 @@ type Context struct {
 	mu sync.Mutex // held while usual is made
 }
 
-// usual is a context of the usual kind, which stands in for one that somebody waits for.
+// usual is a context of the usual kind, which replaces one that something waits for.
 type usual struct {
 	ctx    context.Context //nolint:containedctx // it is one
 	cancel context.CancelCauseFunc
 	stop   context.CancelFunc // the timer; nil: there is none
 }
 
-// Limit is a time at which a Context ends by itself, and the cause that context.Cause gives then.
+// Limit is a time at which a Context ends by itself, and the cause that context.Cause then returns.
 type Limit struct {
 	Until time.Time
 	Cause error
@@ -40,11 +40,12 @@ type Limit struct {
 // Under makes c a child of parent.
 func (c *Context) Under(parent context.Context) { c.parent = parent }
 
-// Parent gives what c is a child of.
+// Parent returns the parent of c.
 func (c *Context) Parent() context.Context { return c.parent }
 
-// Leave has a context that has ended let go of its parent, and tells whether it may be used Again: not where anybody has
-// waited for its end. The caller knows that nobody has it any more; who has it nevertheless finds that it has ended.
+// Leave makes a context that has ended drop its parent, and reports whether it may be reused by Again. It may not if
+// anything has waited for its end. The caller knows that nothing holds the context any more; code that holds it
+// nevertheless finds that it has ended.
 func (c *Context) Leave() bool {
 	if c.usual.Load() != nil || !c.over.Load() {
 		return false
@@ -53,26 +54,25 @@ func (c *Context) Leave() bool {
 	return true
 }
 
-// Again makes c, which has left its parent, a child of another one.
+// Again makes c, which has left its parent, a child of another context.
 func (c *Context) Again(parent context.Context) {
 	c.parent = parent
 	c.over.Store(false)
 }
 
-// Within has c end at a time as well, as the context that context.WithDeadlineCause makes. There
-// is no timer while nobody waits: whoever looks at Err finds out by the clock, and context.Cause
-// tells why only when that was asked. It must be called before anybody else has c, and l not be
-// changed any more.
+// Within makes c also end at a given time, like the context that context.WithDeadlineCause returns. There is no timer
+// while nothing waits: Err compares with the clock, and context.Cause returns the limit's cause only after Err was
+// called. Within must be called before anything else has c, and l must not be changed after that.
 func (c *Context) Within(l *Limit) { c.limit = l }
 
-// Cancel ends c; cause is what context.Cause gives then, nil for context.Canceled. Of several
-// ends the first one counts, but for one without a cause of which nobody was told.
+// Cancel ends c; cause is what context.Cause then returns, nil for context.Canceled. If c ends several times, the first
+// end counts, except one without a cause that nothing was notified of.
 func (c *Context) Cancel(cause error) {
 	if cause != nil {
 		c.cancelFor(cause)
 		return
 	}
-	c.over.Store(true) // before it is looked who waits: who begins to wait looks for it afterwards
+	c.over.Store(true) // before the check for waiters: a new waiter checks it afterwards
 	if u := c.usual.Load(); u != nil {
 		u.end(nil)
 	}
@@ -106,7 +106,7 @@ func (c *Context) Done() <-chan struct{} {
 	return c.awaited().ctx.Done()
 }
 
-// awaited gives the usual context, which is made where there is none yet.
+// awaited returns the usual context, and makes it if there is none yet.
 func (c *Context) awaited() *usual {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -131,7 +131,7 @@ func (c *Context) await() *usual {
 	return u
 }
 
-// Err tells whether c has ended, and how (context.Context).
+// Err reports whether c has ended, and how (context.Context).
 func (c *Context) Err() error {
 	if u := c.usual.Load(); u != nil {
 		return u.ctx.Err()
@@ -145,7 +145,7 @@ func (c *Context) Err() error {
 	return c.awaited().ctx.Err()
 }
 
-// Deadline is the parent's, or the limit where that comes before (context.Context).
+// Deadline is the parent's, or the limit if that is earlier (context.Context).
 func (c *Context) Deadline() (time.Time, bool) {
 	t, ok := c.parent.Deadline()
 	if c.limit != nil && (!ok || c.limit.Until.Before(t)) {
@@ -154,7 +154,7 @@ func (c *Context) Deadline() (time.Time, bool) {
 	return t, ok
 }
 
-// Value is the parent's (context.Context). By it package context finds the usual context.
+// Value is the parent's (context.Context). Package context uses it to find the usual context.
 func (c *Context) Value(key any) any {
 	if u := c.usual.Load(); u != nil {
 		return u.ctx.Value(key)

@@ -7,21 +7,22 @@ import (
 	"net/http"
 )
 
-// ErrTooLong says that a body has more bytes than it may have.
+// ErrTooLong means that a body has more bytes than it may have.
 var ErrTooLong = errors.New("the body is too long")
 
-// believed is how much memory is reserved for a body before any of it has come. A larger length in the head is not
-// trusted, because it costs the sender nothing to claim.
+// believed is the largest buffer that is allocated for a body before any of it has arrived. The announced length is not
+// trusted beyond that, because announcing much costs the sender nothing.
 const believed = 64 << 10
 
-// ReadBody is ReadWhole of the body of r.
+// ReadBody calls ReadWhole for the body of r.
 func ReadBody(r *http.Request, most int64) ([]byte, error) {
 	return ReadWhole(r.Body, r.ContentLength, most)
 }
 
-// ReadWhole reads a body to its end, and does not close it. The result is nil if there is none. length is what its head
-// says, negative if it says nothing. A body of more than most bytes is ErrTooLong, at once if its head says so; other
-// errors are the body's own. With an error, ReadWhole returns what was read until then.
+// ReadWhole reads a body to its end and does not close it. It returns nil if there is no body. length is the length
+// that the head announces, negative if it announces none. For a body longer than most, the error is ErrTooLong,
+// immediately if the head announces such a length; other errors are the body's own. What was read before an error is
+// returned with it.
 func ReadWhole(body io.Reader, length, most int64) ([]byte, error) {
 	if body == nil || body == http.NoBody {
 		return nil, nil

@@ -1,9 +1,9 @@
 package exchange
 
-// Branch makes b the exchange of work that runs alongside other work of x, such as a step of a composition. Client,
-// identity and route are those of x. Attempts and captures are b's own, and b has no hooks and no 1xx responses. The
-// goroutine that uses x calls Branch; from then on another goroutine may use b. With puts b into the request that it is
-// for. It ends before the handler of x returns.
+// Branch makes b the exchange of work that runs beside other work of x, such as a step of a composition. It has the
+// client, identity and route of x, but its own attempts and captures, no hooks and no 1xx responses. The goroutine that
+// uses x calls Branch; from then on another goroutine may use b. With puts it into the request that it is for. It must
+// end before the handler of x returns.
 func (x *Exchange) Branch(b *Exchange) {
 	*b = *x
 	b.onHead, b.onDone, b.Informational = headHook{}, nil, nil
@@ -11,8 +11,8 @@ func (x *Exchange) Branch(b *Exchange) {
 	b.Params = Params{}
 }
 
-// Join records the attempts of a branch, which is no longer used, under the name of the step that it was for. Attempts
-// of steps within that step keep their own name after a slash.
+// Join records the attempts of a branch that is no longer in use, under the name of the step that it was for. Attempts
+// of steps within that step keep their own names after a slash.
 func (x *Exchange) Join(branch *Exchange, step string) {
 	for _, a := range branch.Attempts {
 		if a.Step == "" {

@@ -5,14 +5,14 @@ import (
 	"net"
 )
 
-// BreakOff closes a connection so that the other end cannot take it for an intended end: TCP is reset (RFC 9293 section
-// 3.10.5), and TLS sends no closing alert. What was not sent yet is lost. A layer above a connection reveals it with
-// NetConn.
+// BreakOff closes a connection so that the other end cannot mistake this for a regular end. A TCP connection is reset
+// (RFC 9293 section 3.10.5), and TLS sends no close_notify. Data that has not been sent yet is lost. A type that wraps
+// a connection exposes it by NetConn.
 func BreakOff(conn net.Conn) error {
 	closes := conn
 	for at := conn; at != nil; {
 		if tcp, ok := at.(*net.TCPConn); ok {
-			_ = tcp.SetLinger(0) // it is closed in any case
+			_ = tcp.SetLinger(0) // the connection is closed in any case
 			break
 		}
 		above, ok := at.(interface{ NetConn() net.Conn })

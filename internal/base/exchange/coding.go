@@ -12,11 +12,11 @@ import (
 	"github.com/weir-gateway/weir/internal/base/fault"
 )
 
-// ErrCoding says that a body has a content coding that is not supported.
+// ErrCoding means that a body has a content coding that is not supported.
 var ErrCoding = errors.New("the content coding is not read")
 
-// CodingError says that a body is not in the coding that its head says, by its sender's mistake: the body itself
-// arrived completely.
+// CodingError means that a body is not in the coding that its head names. That is the sender's mistake: the body itself
+// arrived complete.
 type CodingError struct{ Err error }
 
 func (e *CodingError) Error() string {
@@ -25,13 +25,13 @@ func (e *CodingError) Error() string {
 
 func (e *CodingError) Unwrap() error { return e.Err }
 
-// Codings are the codings that Decoded reads, in the form of Accept-Encoding.
+// Codings are the codings that Decoded reads, as written in Accept-Encoding.
 const Codings = "gzip, identity"
 
-// Decoded returns a body without its content coding (RFC 9110 section 8.4), and its length, negative if that is
-// unknown. In gzip, a body of more than most bytes in that coding is ErrTooLong. Its reader must bound how many bytes
-// it has when decoded. Other codings are ErrCoding. One goroutine reads the result, and need not read it to its end.
-// Decoded does not close body.
+// Decoded returns a body without its content coding (RFC 9110 section 8.4), and its length, negative if unknown. A gzip
+// body may not be longer than most while encoded; a longer one is ErrTooLong. Bounding its decoded size is up to the
+// reader. Other codings are ErrCoding. The result is for one goroutine and need not be read to its end. Decoded does
+// not close body.
 func Decoded(head Head, body io.Reader, length, most int64) (plain io.Reader, plainLength int64, err error) {
 	if body == nil || body == http.NoBody {
 		return body, length, nil
@@ -49,8 +49,8 @@ func Decoded(head Head, body io.Reader, length, most int64) (plain io.Reader, pl
 	}
 }
 
-// ReadDecoded is ReadBody of the body of r without its content coding, of at most that many bytes both in the coding
-// and without it. A mistake of the client in it is returned as a fault.
+// ReadDecoded is ReadBody for the body of r without its content coding. The limit most applies both to the encoded and
+// to the decoded body. A mistake of the client is returned as a fault.
 func ReadDecoded(r *http.Request, most int64) ([]byte, error) {
 	body, length, err := Decoded(RequestHead(r), r.Body, r.ContentLength, most)
 	switch {
@@ -66,7 +66,7 @@ func ReadDecoded(r *http.Request, most int64) ([]byte, error) {
 	return text, err
 }
 
-// Coded reports whether a body with that head has a content coding.
+// Coded reports whether a body with this head has a content coding.
 func Coded(head Head) bool {
 	coding := codingOf(head)
 	return coding != "" && coding != "identity"
@@ -76,7 +76,7 @@ func codingOf(head Head) string {
 	return strings.ToLower(strings.TrimSpace(strings.Join(head.Values("Content-Encoding"), ",")))
 }
 
-// gunzip reads a body in gzip.
+// gunzip reads a gzip body.
 type gunzip struct {
 	coded coded
 	*gzip.Reader
@@ -92,7 +92,7 @@ func (g *gunzip) Read(p []byte) (int, error) {
 	if g.Reader == nil {
 		reader, _ := gunzips.Get().(*gzip.Reader)
 		g.Reader = reader
-		if g.err = g.Reset(&g.coded); errors.Is(g.err, io.EOF) && g.coded.read == 0 { // an empty body stays empty
+		if g.err = g.Reset(&g.coded); errors.Is(g.err, io.EOF) && g.coded.read == 0 { // an empty body is allowed
 			return 0, g.end(io.EOF)
 		}
 	}
@@ -106,7 +106,7 @@ func (g *gunzip) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// end returns why the body ends, and gives back its reader.
+// end determines why the body ends, and returns the gzip reader to the pool.
 func (g *gunzip) end(err error) error {
 	gunzips.Put(g.Reader)
 	g.Reader = nil
@@ -121,11 +121,11 @@ func (g *gunzip) end(err error) error {
 	return g.err
 }
 
-// gunzips are gzip readers that are not in use.
+// gunzips are idle gzip readers.
 var gunzips = sync.Pool{New: func() any { return new(gzip.Reader) }}
 
-// coded is a body in its coding, of which only a limited number of bytes is read: a body of many empty gzip members
-// decodes to no bytes at all.
+// coded limits how many bytes of an encoded body are read. A limit on the decoded size is not enough, because many
+// empty gzip members decode to no bytes at all.
 type coded struct {
 	body io.Reader
 	left int64

@@ -7,8 +7,8 @@ import (
 	"github.com/weir-gateway/weir/internal/base/field"
 )
 
-// Connection is what the exchanges of one connection have in common. The zero value is a connection of which nothing is
-// known. It must not be copied. Its exported fields are not changed once there is an exchange.
+// Connection holds what the exchanges of one connection have in common. In the zero value nothing is known. It must not
+// be copied, and its exported fields must not change once there is an exchange.
 type Connection struct {
 	Peer   netip.AddrPort // the other end, 4-in-6 unmapped; invalid on a Unix socket
 	Server Server         // what serves it; nil if unknown
@@ -16,7 +16,7 @@ type Connection struct {
 	said atomic.Pointer[said]
 }
 
-// said is what backends are told about a client. It is not changed.
+// said is what backends are told about a client. It is immutable.
 type said struct {
 	peer                netip.AddrPort
 	scheme, host, proto string
@@ -26,17 +26,18 @@ type said struct {
 	count int
 }
 
-// mostSaid is the most lines that backends are told for every client.
+// mostSaid is the largest number of lines that backends are told about every client alike.
 const mostSaid = 5
 
 func (s *said) of(c *Client, proto string) bool {
 	return s.peer == c.Peer && s.scheme == c.Scheme && s.host == c.Host && s.proto == proto && s.trusted == c.Trusted
 }
 
-// Said returns the lines that say appends for a client that speaks that version of the protocol; last are those that it
-// appended for an earlier request on this connection. They must not depend on the client's IP, which differs for each
-// request of a trusted proxy, but only on the rest: most requests of a connection have the same lines as the previous
-// one. Said may be called concurrently; c may be nil.
+// Said returns the lines that the function say appends for a client that uses this version of the protocol. Its
+// argument last has the lines that it appended earlier for a client with the same peer on this connection. The lines
+// must not depend on the client's IP, which differs for each request that a trusted proxy sends, but only on the rest.
+// Most requests of a connection therefore share the lines of the request before. Said may be called concurrently; c may
+// be nil.
 func (c *Connection) Said(client *Client, proto string, say func(to, last []field.Line, client *Client, proto string) []field.Line) []field.Line {
 	if c == nil {
 		return say(nil, nil, client, proto)

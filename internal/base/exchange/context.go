@@ -12,24 +12,24 @@ import (
 type contextKey struct{}
 
 // RequestContext is a context that an engine may give a request. It has room for the request's exchange (see New), and
-// Begin puts one into it; with any other context, Begin has to copy the request. It is for one request at a time, and
-// is reused for another one only if Leave allows it.
+// Begin stores an exchange in it, whereas with any other context Begin has to copy the request. It is for one request
+// at a time, and may serve another one only as described at Leave.
 type RequestContext struct {
 	cancel.Context
 
 	x           *Exchange // nil before Begin
-	head, reply *Lines    // of the request, and of the response to come; nil: not known
+	head, reply *Lines    // of the request, and of the response to come; nil if not set
 	room        Exchange
 }
 
-// Heads tells c which Lines are the heads of its request and of the response to come, so that they need not be looked
-// up. It must be called before anyone else has c.
+// Heads tells c which Lines are the heads of its request and of the response to come, so that nothing has to search for
+// them. It must be called before anything else has c.
 func (c *RequestContext) Heads(request, reply *Lines) {
 	c.head, c.reply = request, reply
 }
 
-// Leave makes c, which has ended, drop everything that belongs to its request, and reports whether c may be used Again,
-// along with the request itself. It may not if anyone could still have either of them, or if poison.On.
+// Leave makes c, which has ended, drop everything that belongs to its request. It reports whether c and the request
+// itself may be reused by Again. They may not if something may still hold either of them, or if poison.On is set.
 func (c *RequestContext) Leave() bool {
 	if c.x != &c.room || !c.room.alone || !c.room.forgone || !c.Context.Leave() {
 		return false
@@ -40,16 +40,16 @@ func (c *RequestContext) Leave() bool {
 	return !poison.On
 }
 
-// Alone says that x and its request are held only by the code that serves it, the code that passes it on to a backend,
-// and filters that declare that they keep nothing (filter.Policy): no observer of requests, and no other filter. These
-// keep nothing of it, except as described at Forgo.
+// Alone declares that x and its request are held only by the code that serves it, the code that passes it on to a
+// backend, and filters that declare that they keep nothing (filter.Policy). No other filter has them, and nothing that
+// is told about requests. All of these keep nothing of it, except for what Forgo covers.
 func (x *Exchange) Alone() { x.alone = true }
 
-// Forgo says that the code that passes the request of x on has given up everything that was made of it, and so has
-// everyone it was given to.
+// Forgo declares that the code that passes the request of x on has given up everything made from it, as has everything
+// that it was given to.
 func (x *Exchange) Forgo() { x.forgone = true }
 
-// Value returns the parent's values, except for the exchange (context.Context).
+// Value returns the exchange for its key, and the parent's value otherwise (context.Context).
 func (c *RequestContext) Value(key any) any {
 	if c.x != nil && key == any(contextKey{}) {
 		return c.x
@@ -57,8 +57,8 @@ func (c *RequestContext) Value(key any) any {
 	return c.Context.Value(key)
 }
 
-// New returns an empty exchange for r, which Begin must be called with next. It lies in r's context if that has room
-// for it: code that keeps one keeps the other anyway.
+// New returns an empty exchange for r; Begin must be called with it next. The exchange is stored in r's context if that
+// has room for it: whatever keeps one keeps the other anyway.
 func New(r *http.Request) *Exchange {
 	if c, ok := r.Context().(*RequestContext); ok && c.x == nil {
 		return &c.room
@@ -76,17 +76,17 @@ func begin(r *http.Request, x *Exchange) *http.Request {
 }
 
 // InnerContext is a context for a request that is made within an exchange and has an exchange of its own. It is for one
-// request, and never reused.
+// request and never reused.
 type InnerContext struct {
 	cancel.Context
 
 	x *Exchange // nil before Bear
 }
 
-// Bear puts x into c. It must be called once, before anyone else has c.
+// Bear puts x into c. It must be called once, before anything else has c.
 func (c *InnerContext) Bear(x *Exchange) { c.x = x }
 
-// Value returns the parent's values, except for the exchange (context.Context).
+// Value returns the exchange for its key, and the parent's value otherwise (context.Context).
 func (c *InnerContext) Value(key any) any {
 	if c.x != nil && key == any(contextKey{}) {
 		return c.x
@@ -94,28 +94,30 @@ func (c *InnerContext) Value(key any) any {
 	return c.Context.Value(key)
 }
 
-// OutContext is the context of a request to a backend. The code that sends the request may borrow it if no one else has
-// it, so that it is sent in a context of the sender's own without a copy of the request. Only the embedded Context is
-// always the maker's.
+// OutContext is the context of a request to a backend. The code that sends the request may borrow it if nothing else
+// has it. The request is then sent in the sender's own context, without a copy. Only the embedded Context is the
+// maker's at all times.
 type OutContext struct {
 	cancel.Context
 
-	request  *http.Request   // that may be borrowed; nil: none
+	request  *http.Request   // the request that may be borrowed; nil: none
 	borrower context.Context //nolint:containedctx // stands in for c; nil: nobody has borrowed the request
 }
 
-// Entrust lets r, whose context is c, be borrowed once, if r is held only by the code that passes x on, the code that
-// sends r, and filters between them that keep nothing. It must be called before r is sent.
+// Entrust lets r, whose context is c, be borrowed once if x is alone. Then nothing has r except the code that passes x
+// on, the code that sends r, and filters between them that keep nothing. It must be called before r is sent.
 func (c *OutContext) Entrust(r *http.Request, x *Exchange) {
 	if x.alone {
 		c.request = r
 	}
 }
 
-// Borrow makes ctx, which must be below MakerContext(r), the context of r, and returns false if r may not be borrowed.
-// The first attempt to send r may borrow it. A further attempt does not know what state the first one has left, so it
-// must watch MakerContext(r) for the end. The context of r is the borrower's until Return. It has therefore ended if
-// the attempt has failed, even if another one has succeeded since: code that goes on with r must use MakerContext(r).
+// Borrow makes ctx the context of r, and reports whether r may be borrowed. ctx must be a descendant of
+// MakerContext(r). Only the first attempt to send r may borrow it. What that attempt leaves behind is unknown to a
+// further attempt, which must therefore call MakerContext(r).Done.
+//
+// The context of r is the borrower's until Return. It has therefore ended if the attempt failed, even if a later
+// attempt succeeded: code that goes on with r after that must use MakerContext(r).
 func Borrow(ctx context.Context, r *http.Request) bool {
 	c, ok := r.Context().(*OutContext)
 	if !ok || c.request != r {
@@ -125,14 +127,14 @@ func Borrow(ctx context.Context, r *http.Request) bool {
 	return true
 }
 
-// Return ends what Borrow has begun, once no one that r was sent to has it any more.
+// Return ends a Borrow, once nothing that r was sent to holds r any more.
 func Return(r *http.Request) {
 	if c, ok := r.Context().(*OutContext); ok {
 		c.borrower = nil
 	}
 }
 
-// MakerContext returns the context that r was made with, which is r's own unless r is borrowed.
+// MakerContext returns the context that r was made with. It is r's own context if r is not borrowed.
 func MakerContext(r *http.Request) context.Context {
 	if c, ok := r.Context().(*OutContext); ok {
 		return &c.Context
@@ -140,7 +142,7 @@ func MakerContext(r *http.Request) context.Context {
 	return r.Context()
 }
 
-// Leave is the embedded Context's.
+// Leave calls Leave of the embedded context.
 func (c *OutContext) Leave() bool {
 	if !c.Context.Leave() {
 		return false
@@ -149,7 +151,8 @@ func (c *OutContext) Leave() bool {
 	return true
 }
 
-// Done is the borrower's or the maker's, as are the methods below (context.Context).
+// Done is the borrower's if the request is borrowed, and the maker's otherwise, as are the methods below
+// (context.Context).
 func (c *OutContext) Done() <-chan struct{} {
 	if c.borrower != nil {
 		return c.borrower.Done()
@@ -157,7 +160,7 @@ func (c *OutContext) Done() <-chan struct{} {
 	return c.Context.Done()
 }
 
-// Err returns nil, or why c has ended (context.Context).
+// Err reports whether c has ended, and how (context.Context).
 func (c *OutContext) Err() error {
 	if c.borrower != nil {
 		return c.borrower.Err()
@@ -165,7 +168,7 @@ func (c *OutContext) Err() error {
 	return c.Context.Err()
 }
 
-// Deadline returns when c ends by itself (context.Context).
+// Deadline is when c ends by itself (context.Context).
 func (c *OutContext) Deadline() (time.Time, bool) {
 	if c.borrower != nil {
 		return c.borrower.Deadline()
@@ -173,7 +176,7 @@ func (c *OutContext) Deadline() (time.Time, bool) {
 	return c.Context.Deadline()
 }
 
-// Value returns what c carries (context.Context).
+// Value returns a value that c carries (context.Context).
 func (c *OutContext) Value(key any) any {
 	if c.borrower != nil {
 		return c.borrower.Value(key)
@@ -181,13 +184,14 @@ func (c *OutContext) Value(key any) any {
 	return c.Context.Value(key)
 }
 
-// SetContext gives r itself another context, without the memory that a copy of r costs. Nobody else may have r yet.
-// It is not inlined, because it has a copy on its stack, which a caller would keep while a request is answered.
+// SetContext changes the context of r in place, which saves the allocation of a copy. Nothing else may have r yet. It
+// is not inlined, because it has a copy of the request on its stack, which would otherwise stay on the caller's stack
+// while a request is answered.
 //
 //go:noinline
 func SetContext(ctx context.Context, r *http.Request) { *r = *r.WithContext(ctx) }
 
-// With returns r with x in its context; Begin does this for you.
+// With returns r with x in its context. Begin does this itself.
 func With(r *http.Request, x *Exchange) *http.Request { return r.WithContext(Context(r.Context(), x)) }
 
 // Context returns ctx with x in it, for a request that is made with it.
@@ -195,7 +199,7 @@ func Context(ctx context.Context, x *Exchange) context.Context {
 	return context.WithValue(ctx, contextKey{}, x)
 }
 
-// From returns the exchange that ctx belongs to, or nil outside of one.
+// From returns the exchange that ctx belongs to, or nil outside an exchange.
 func From(ctx context.Context) *Exchange {
 	switch c := ctx.(type) { // of a request to a backend
 	case *cancel.Context:
@@ -209,7 +213,7 @@ func From(ctx context.Context) *Exchange {
 	return fromBelow(ctx)
 }
 
-// fromBelow is From of a context that is not the request's own.
+// fromBelow is From for a context that is not the request's own.
 func fromBelow(ctx context.Context) *Exchange {
 	x, _ := ctx.Value(contextKey{}).(*Exchange)
 	return x

@@ -12,8 +12,8 @@ import (
 	"github.com/weir-gateway/weir/internal/base/field"
 )
 
-// Exchange is what Weir knows of one request beyond the request itself. It is made by Begin when the head was read, and
-// lives until End. One goroutine uses it at a time.
+// Exchange is what Weir knows about one request beyond the request itself. It is passed to Begin when the head has been
+// read, and lives until End. One goroutine uses it at a time.
 type Exchange struct {
 	ID       string // the request id: the trusted client's own, or a new one
 	Start    time.Time
@@ -22,8 +22,8 @@ type Exchange struct {
 	// Host is the request's host as routing sees it: lower case, no port, no
 	// trailing dot; IPv6 without brackets.
 	Host string
-	// Path is the one normalised path, still percent-encoded where it has to
-	// be: what is matched, authorized and forwarded (see httpx.NormalizePath).
+	// Path is the one normalised path, still percent-encoded where necessary. It is what is matched, authorized and
+	// forwarded (see httpx.NormalizePath).
 	Path string
 	// Query is the raw query without '?'.
 	Query string
@@ -32,41 +32,41 @@ type Exchange struct {
 	Origin fmt.Stringer // where that route was written: file:line or object; nil before the match
 	Params Params       // what the route's pattern captured, decoded
 
-	// Identity is the authenticated caller, nil while there is none.
+	// Identity is the authenticated caller, nil while nobody is authenticated.
 	Identity *Identity
 
-	// Backend and Attempts are written by the backend side for log and explain.
+	// Backend and Attempts are written by the backend side, for the log and explain.
 	Backend  string
 	Attempts []Attempt
-	// Job is the id of the job that the request has become, or concerns; "" for none.
+	// Job is the id of the job that the request became or is about; "" for none.
 	Job string
-	// Received is how many bytes of the request's body were read, and of an upgraded
-	// connection from the client; complete when the done hooks run.
+	// Received is how many bytes were read of the request's body and, after an upgrade, from the client's connection.
+	// It is complete when the done hooks run.
 	Received int64
-	// Trace is the exchange's part of a distributed trace, nil if none is made. Several goroutines may use it.
+	// Trace is the exchange's part of a distributed trace, nil without tracing. It may be used by several goroutines.
 	Trace Trace
-	// Event says that the request's body is to be given to a function unchanged, and by which key; "" for a request
-	// that is to be made an event.
+	// Event means that the request's body is passed to a function as it is, and is the key to use; "" for a request
+	// that is to be turned into an event.
 	Event string
-	// Fault is the problem that the client was answered with, nil otherwise.
+	// Fault is the problem that the client was answered with, nil if there was none.
 	Fault *fault.Fault
 
-	// Connection is the client's, nil if unknown.
+	// Connection is the client's connection, nil if unknown.
 	Connection *Connection
-	// Server is what serves the connection, nil if unknown.
+	// Server is what serves that connection, nil if unknown.
 	Server Server
 
-	// Entrance serves requests within this one, nil if nothing can.
+	// Entrance serves requests within this one, nil if that is not possible.
 	Entrance Entrance
 
-	// EncodedSlash says that Path holds what some servers read as a slash or as the end of a segment (see httpx.Path),
-	// which a route must opt in to.
+	// EncodedSlash means that Path contains something that some servers read as a slash or as the end of a segment (see
+	// httpx.Path). A route must opt in to that.
 	EncodedSlash bool
-	// Verbose lets problems tell the client what is otherwise for operators only.
+	// Verbose lets problems tell the client details that are otherwise for operators only.
 	Verbose bool
-	// Routine says that the request is of no interest unless it failed, such as a heartbeat.
+	// Routine means that the exchange is not worth reporting unless it failed, such as a heartbeat.
 	Routine bool
-	// Inner says that the request was made within another one, by an Entrance.
+	// Inner means that the request was made within another one, by an Entrance.
 	Inner bool
 
 	alone, forgone bool // see Alone and Forgo
@@ -75,56 +75,57 @@ type Exchange struct {
 	// one.
 	Informational Informer
 
-	idLine field.Line // the line that says ID, if set together with it
-	onHead headHook   // the first one to run; most exchanges have one at most
-	onDone *doneHook  // the same
+	idLine field.Line // the line that says ID, if both were made together
+	onHead headHook   // the first one to run; most exchanges have at most one
+	onDone *doneHook  // as onHead
 
-	writer Writer     // returned by Begin
+	writer Writer     // the one that Begin returns
 	first  [1]Attempt // room for Attempts: most exchanges have one
 }
 
 // Server is what serves a client's connection. It is safe for concurrent use.
 type Server interface {
-	// Leaving reports whether responses over HTTP/1.x say that their connection ends.
+	// Leaving reports whether responses over HTTP/1.x should announce that their connection ends.
 	Leaving() bool
-	// Ending returns a context that is done when the server begins to end: requests under way may finish, and what
-	// would go on for ever should come to an end.
+	// Ending returns a context that is done when the server begins to end: requests under way may finish, and anything
+	// that would go on for ever should come to an end.
 	Ending() context.Context
 }
 
 // Informer passes a 1xx response (not 101) on.
 type Informer interface{ Inform(status int, head Head) }
 
-// InformerFunc is a function that is an Informer.
+// InformerFunc is a function that implements Informer.
 type InformerFunc func(status int, head Head)
 
 // Inform implements Informer.
 func (f InformerFunc) Inform(status int, head Head) { f(status, head) }
 
-// Client is the sender of the request, after taking the word of trusted proxies.
+// Client is the sender of the request, after taking into account what trusted proxies say.
 type Client struct {
 	Peer    netip.AddrPort // the other end of the connection, 4-in-6 unmapped; invalid on a Unix socket
 	IP      netip.Addr     // the client's own address; Peer's, unless a trusted proxy says otherwise
 	Scheme  string         // "http" or "https", as the client used it
 	Host    string         // the authority as the client sent it, port included
-	Trusted bool           // Peer is a trusted proxy, so its forwarding fields counted
+	Trusted bool           // Peer is a trusted proxy, so its forwarding header fields counted
 }
 
-// subscriberBits is how many leading bits of an IPv6 address a subscriber has for itself (RFC 6177).
+// subscriberBits is the number of leading bits of an IPv6 address that identify one subscriber (RFC 6177).
 const subscriberBits = 64
 
-// Subscriber returns what is counted as one client: the address, or the first 64 bits of an IPv6 address. Counting
-// whole IPv6 addresses would limit nothing. The result is invalid on a Unix socket.
+// Subscriber returns the address by which a client is counted: the IPv4 address, or the first 64 bits of an IPv6
+// address. Counting whole IPv6 addresses would be useless, as each subscriber has so many. It is invalid on a Unix
+// socket.
 func (c Client) Subscriber() netip.Addr {
 	ip := c.IP.Unmap()
 	if !ip.Is6() {
 		return ip
 	}
-	of, _ := ip.Prefix(subscriberBits) // an IPv6 address has as many
+	of, _ := ip.Prefix(subscriberBits) // no error: the address has that many bits
 	return of.Addr()
 }
 
-// Identity is an authenticated caller. It is immutable once it was set.
+// Identity is an authenticated caller. It is immutable once set.
 type Identity struct {
 	Method  string // the name of the auth that recognised the caller
 	Issuer  string
@@ -133,21 +134,21 @@ type Identity struct {
 	Claims  *Claims
 }
 
-// ID returns issuer and subject together, in a form that no other pair can have.
+// ID combines issuer and subject in a form that no other pair can have.
 func (i *Identity) ID() string { return strconv.Itoa(len(i.Issuer)) + ":" + i.Issuer + "#" + i.Subject }
 
-// Attempt is one try of a backend to get an answer.
+// Attempt is one try to get an answer from a backend.
 type Attempt struct {
 	Step     string // of a composition; "" if the backend is the exchange's own
 	Endpoint string // address or instance
 	Status   int    // 0 if there was no response head
 	Err      error  // nil if there was one
 	Took     time.Duration
-	// Cold is how long the instance took to start, if this was its first request, and 0 otherwise.
+	// Cold is how long the instance took to start if this was its first request, and 0 otherwise.
 	Cold time.Duration
 }
 
-// Outcome is what done hooks are called with.
+// Outcome is passed to done hooks.
 type Outcome struct {
 	Status  int   // the final status; 499 if the client left before the head
 	Written int64 // bytes of the response body
@@ -155,11 +156,11 @@ type Outcome struct {
 	Took    time.Duration
 }
 
-// headHook and doneHook are linked lists of queued hooks.
+// headHook and doneHook are queued as linked lists.
 type headHook struct {
 	op     func(status int, head Head) // nil: there is none
 	next   *headHook
-	faults bool // it is for problems only
+	faults bool // run it only for problems
 }
 
 type doneHook struct {
@@ -167,11 +168,11 @@ type doneHook struct {
 	next *doneHook
 }
 
-// OnHead queues op for the moment the final response head is written; ops run
-// in the order they were queued and see the status. After that moment it does nothing.
+// OnHead queues op for the moment when the final response head is written. Operations run in the order in which they
+// were queued, and are passed the status. After that moment OnHead has no effect.
 func (x *Exchange) OnHead(op func(status int, head Head)) { x.queue(headHook{op: op}) }
 
-// OnFault is OnHead for an exchange that is answered with a problem.
+// OnFault is OnHead, but op runs only if the exchange is answered with a problem.
 func (x *Exchange) OnFault(op func(status int, head Head)) { x.queue(headHook{op: op, faults: true}) }
 
 func (x *Exchange) queue(hook headHook) {
@@ -183,7 +184,7 @@ func (x *Exchange) queue(hook headHook) {
 	for last.next != nil {
 		last = last.next
 	}
-	another := hook // only this one is allocated
+	another := hook // only this one needs an allocation
 	last.next = &another
 }
 
@@ -210,8 +211,8 @@ func (x *Exchange) End(o Outcome) {
 	}
 }
 
-// Tried records an attempt. All code that sends a request must call it before it sends the request once more: code that
-// has made no more than one attempt knows that nothing else reads the content (see package proxy).
+// Tried records an attempt. Code that sends a request must call it before it sends that request again: the proxy
+// concludes from no more than one attempt that nothing else reads the request's content (see package proxy).
 func (x *Exchange) Tried(a Attempt) {
 	if x.Attempts == nil {
 		x.Attempts = x.first[:0]
@@ -219,12 +220,11 @@ func (x *Exchange) Tried(a Attempt) {
 	x.Attempts = append(x.Attempts, a)
 }
 
-// Detach returns a request for work that outlives the handler: its own copy of
-// head and exchange, no cancellation from the client, no hooks, and no body
-// (the caller sets one that it owns).
+// Detach returns a request for work that outlives the handler. It has its own copy of head and exchange, is not
+// cancelled by the client, and has no hooks and no body (the caller sets one that it owns).
 func Detach(r *http.Request) *http.Request {
 	x := *Of(r)
-	_ = r.Context().Done() // a context whose Done was called is never reused, and the detached request keeps this one
+	_ = r.Context().Done() // the detached context is below this one; a context whose Done was called is never reused
 	x.onHead, x.onDone, x.Informational = headHook{}, nil, nil
 	x.Attempts = nil
 	x.Params = x.Params.clone()

@@ -2,7 +2,7 @@ package exchange
 
 import "net/http"
 
-// Fail answers a request with err as Writer.Fail does; guards refuse with it.
+// Fail answers a request with err as Writer.Fail does; guards use it to refuse a request.
 func Fail(w http.ResponseWriter, err error) { WriterOf(w).Fail(err) }
 
 // WriterOf finds the exchange's writer below the writers of third-party handlers, which offer Unwrap()

@@ -8,8 +8,8 @@ import (
 )
 
 // IsGRPC reports whether a request or response with this head, over HTTP/major, belongs to a gRPC call (gRPC over
-// HTTP/2, "Requests"): its content type is application/grpc, which `+proto` or parameters may follow. gRPC-Web has
-// another one.
+// HTTP/2, "Requests"): its content type is application/grpc, optionally followed by `+proto` or parameters. gRPC-Web
+// has a different content type.
 func IsGRPC(major int, head Head) bool {
 	if major != 2 {
 		return false
@@ -23,10 +23,10 @@ var grpcUnits = map[byte]time.Duration{
 	'H': time.Hour, 'M': time.Minute, 'S': time.Second, 'm': time.Millisecond, 'u': time.Microsecond, 'n': time.Nanosecond,
 }
 
-// late reports whether a gRPC call that took that long has used all the time that its client gave it. A backend that
-// ends the call then only says that it has ended it.
+// late reports whether a gRPC call that took this long has used up the time that its client gave it. If the backend
+// ends the call then, all that it tells is that it has ended it.
 func late(r *http.Request, took time.Duration) bool {
-	const digits = 8 // more are not allowed
+	const digits = 8 // the maximum that the protocol allows
 	text := RequestHead(r).Get("Grpc-Timeout")
 	if text == "" || len(text) > digits+1 {
 		return false

@@ -10,34 +10,35 @@ import (
 	"github.com/weir-gateway/weir/internal/base/field"
 )
 
-// Head is the header fields of one message, in the order and spelling of the engine below as far as the engine keeps
-// them. Names match without regard to case (RFC 9110 section 5.1). It is not safe for concurrent use.
+// Head is the header fields of one message, in the order and spelling of the engine below as far as it keeps them.
+// Names match case-insensitively (RFC 9110 section 5.1). A Head is not safe for concurrent use.
 type Head interface {
 	// Get returns the first value of the field, or "" if there is none.
 	Get(name string) string
-	// Values returns all values of the field in order; the caller must not change the slice, and later changes of the
+	// Values returns all values of the field in order. The caller must not change the slice, and later changes of the
 	// head do not show in it.
 	Values(name string) []string
-	// Set replaces all values of the field by one.
+	// Set replaces all values of the field with one.
 	Set(name, value string)
 	// Add appends one value.
 	Add(name, value string)
 	// Del removes the field.
 	Del(name string)
-	// All yields every field line. The head must not be changed meanwhile,
-	// except that the field just yielded may be deleted.
+	// All yields every field line. The head must not be changed during the iteration, except that the field just
+	// yielded may be deleted.
 	All() iter.Seq2[string, string]
 	// Len is the capacity that a copy needs: the number of fields or of lines, whichever the engine keeps.
 	Len() int
-	// Names returns the name of each field once. In a trailer section these are, until the body has ended, the fields
-	// that were announced.
+	// Names returns the name of each field once. In a trailer section these are the announced fields until the body has
+	// ended.
 	Names() []string
 }
 
 // Field is one line of a head.
 type Field = fault.Field
 
-// empty is All of a head without fields. It saves the iterator's allocation if there are none, as in most trailers.
+// empty is All of a head without fields. It saves the iterator's allocation where there are no fields, as in most
+// trailers.
 func empty(func(name, value string) bool) {}
 
 // CopyAll adds every field of src to dst.
@@ -45,8 +46,7 @@ func CopyAll(dst, src Head) {
 	CopyHead(dst, src, func(string, field.Known) bool { return true })
 }
 
-// CopyHead adds to dst every field of src that keep allows, given its name and its Known. Strings are shared, not
-// copied.
+// CopyHead adds to dst every field of src that keep allows, by its name and its Known. Strings are shared, not copied.
 func CopyHead(dst, src Head, keep func(name string, is field.Known) bool) {
 	from, ordered := src.(*Lines)
 	switch to := dst.(type) {
@@ -61,9 +61,9 @@ func CopyHead(dst, src Head, keep func(name string, is field.Known) bool) {
 			return
 		}
 	}
-	fields := collect(src) // keep would escape to the heap if an iterator called it
+	fields := collect(src) // if an iterator called keep, the closure's variables would escape to the heap
 	if !ordered {
-		slices.SortStableFunc(fields, func(a, b Field) int { return strings.Compare(a.Name, b.Name) }) // maps vary
+		slices.SortStableFunc(fields, func(a, b Field) int { return strings.Compare(a.Name, b.Name) }) // a map's order differs each time
 	}
 	for _, f := range fields {
 		if keep(f.Name, field.Know(f.Name)) {
@@ -81,8 +81,8 @@ func collect(head Head) []Field {
 	return fields
 }
 
-// SetFields sets several fields of head, each to one value, or to the values of several consecutive lines of one name.
-// It costs one allocation where as many calls of Set would cost one each.
+// SetFields sets several fields of head, each to one value, or to several values if consecutive elements have the same
+// name. It needs one allocation, where one call of Set for each would need one each.
 func SetFields(head Head, fields ...Field) {
 	switch to := head.(type) {
 	case mapHead:
@@ -101,8 +101,8 @@ func SetFields(head Head, fields ...Field) {
 	}
 }
 
-// AddLines adds lines to a head that has none of their names; no two lines may have the same name, and "" stands for no
-// line. It costs no more allocations than SetFields.
+// AddLines adds lines to a head that has no field of their names; no two of the lines may have the same name. "" is
+// skipped. It needs no more allocations than SetFields.
 func AddLines(head Head, lines ...field.Line) {
 	switch to := head.(type) {
 	case *Lines:
@@ -124,8 +124,8 @@ func AddLines(head Head, lines ...field.Line) {
 	}
 }
 
-// SetLine is Set for a line that was made for many heads. It allocates nothing if the head has lines. "" stands for no
-// line.
+// SetLine is Set for a line that is prepared for use in many heads. It allocates no new line if head is a *Lines. "" is
+// skipped.
 func SetLine(head Head, line field.Line) {
 	switch l, ordered := head.(*Lines); {
 	case line == "":
@@ -147,7 +147,7 @@ func AddLine(head Head, line field.Line) {
 	}
 }
 
-// KnownIn returns which known names there are in a head, not counting names spelled with '_' or '.' in place of '-'.
+// KnownIn returns the set of names in a head, leaving out those spelled with '_' or '.' in place of '-'.
 func KnownIn(head Head) (names field.Set) {
 	switch of := head.(type) {
 	case *Lines:
@@ -166,8 +166,8 @@ func KnownIn(head Head) (names field.Set) {
 	return names
 }
 
-// EachSays reports whether says is true of the value of each field of that name, not counting fields spelled with '_'
-// or '.' in place of '-'.
+// EachSays reports whether says is true for the value of every field of that name. Names spelled with '_' or '.' in
+// place of '-' do not count.
 func EachSays(head Head, is field.Known, says func(value string) bool) bool {
 	l, ordered := head.(*Lines)
 	if !ordered {
@@ -186,7 +186,7 @@ func DelFields(head Head, drop func(name string) bool) {
 	DelKnown(head, func(name string, _ field.Known) bool { return drop(name) })
 }
 
-// DelKnown deletes every field of head that drop picks, given its name and its Known.
+// DelKnown deletes every field of head that drop picks, by its name and its Known.
 func DelKnown(head Head, drop func(name string, is field.Known) bool) {
 	switch from := head.(type) {
 	case mapHead:
@@ -206,7 +206,8 @@ func DelKnown(head Head, drop func(name string, is field.Known) bool) {
 	}
 }
 
-// Names are names of fields: those in All, and those in Aliases if they are spelled with '_' or '.' in place of '-'.
+// Names is a set of field names: those in All match in any spelling, those in Aliases only where they are spelled with
+// '_' or '.' in place of '-'.
 type Names struct{ All, Aliases field.Set }
 
 func (n *Names) have(k field.Known) bool { return n.All.Has(k) || k.IsAlias() && n.Aliases.Has(k) }
@@ -225,8 +226,8 @@ func DelNames(head Head, names *Names) {
 	}
 }
 
-// CopyWithout adds to dst every field of src that has none of these names, and returns which known names there are in
-// src, as KnownIn does.
+// CopyWithout adds to dst every field of src that has none of these names, and returns the set of names in src, as
+// KnownIn does.
 func CopyWithout(dst, src Head, names *Names) (came field.Set) {
 	from, ordered := src.(*Lines)
 	to, both := dst.(*Lines)

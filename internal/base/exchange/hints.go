@@ -7,12 +7,12 @@ import (
 	"sync"
 )
 
-// ErrHintsTooLong ends an attempt whose 1xx responses are together larger than a response head may be.
+// ErrHintsTooLong ends an attempt whose 1xx responses together are larger than a response head may be.
 var ErrHintsTooLong = errors.New("the backend's 1xx responses are larger than a head may be")
 
 // Hints passes the 1xx responses of one attempt on to the client, for backends over net/http, whose hook runs on the
-// connection's own goroutine, even after RoundTrip has returned. It bounds them together: net/http bounds each one, but
-// not their number. A nil *Hints passes nothing. It is safe for concurrent use.
+// connection's own goroutine, even after RoundTrip has returned. It bounds their total size: net/http bounds each one,
+// but not their number. A nil *Hints passes nothing. Safe for concurrent use.
 type Hints struct {
 	inform Informer
 
@@ -21,8 +21,8 @@ type Hints struct {
 	ended bool
 }
 
-// Hints makes the relay of one attempt, with a limit in bytes for all of its 1xx responses; nil if the client can take
-// none.
+// Hints returns the relay for one attempt, with a limit in bytes for all its 1xx responses together. It returns nil if
+// the client can take none.
 func (x *Exchange) Hints(limit int64) *Hints {
 	if x == nil || x.Informational == nil {
 		return nil
@@ -30,8 +30,8 @@ func (x *Exchange) Hints(limit int64) *Hints {
 	return &Hints{inform: x.Informational, left: limit}
 }
 
-// Pass passes one on; it is the hook httptrace.ClientTrace.Got1xxResponse. 100 is not for the backend to send: the
-// client gets it when its body is first read. The error ends the attempt.
+// Pass passes one 1xx response on; it is the hook httptrace.ClientTrace.Got1xxResponse. A 100 is dropped, because it is
+// not up to the backend: the client gets one when its body is first read. An error ends the attempt.
 func (h *Hints) Pass(status int, header textproto.MIMEHeader) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -44,8 +44,7 @@ func (h *Hints) Pass(status int, header textproto.MIMEHeader) error {
 	return nil
 }
 
-// End must be called as soon as RoundTrip has returned: from then on the
-// response's head is the caller's alone.
+// End must be called as soon as RoundTrip has returned: from then on only the caller may use the response's head.
 func (h *Hints) End() {
 	if h != nil {
 		h.mu.Lock()
@@ -65,7 +64,7 @@ func (h *Hints) TooLong() bool {
 	return h.left < 0
 }
 
-// headSize returns about how long a response head was on the wire.
+// headSize is the approximate size of a response head on the wire.
 func headSize(header textproto.MIMEHeader) int64 {
 	const statusLine, separators = 32, len(": \r\n")
 	n := statusLine

@@ -7,10 +7,10 @@ import (
 	"github.com/weir-gateway/weir/internal/base/field"
 )
 
-// idName is the field that carries the id of a request.
+// idName is the header field that carries the id of a request.
 var idName = field.Named("X-Request-Id")
 
-// idDigits is how many digits an id made by NewID has.
+// idDigits is the number of digits of an id made by NewID.
 const idDigits = 32
 
 // ready is the line of such an id without its digits, which stand before the last two bytes.
@@ -20,8 +20,8 @@ var (
 	readyAt    = readyBytes - len("\r\n") - idDigits
 )
 
-// NewID makes the id of x: 128 bits in hexadecimal, which also fit a W3C trace id. The text and the field that carries
-// it are made together, as most requests need both.
+// NewID makes a 128-bit id in hexadecimal, which fits a W3C trace id too, and sets it as the id of x. Its text and its
+// header field line are made together, because most requests need both.
 func (x *Exchange) NewID(a, b uint64) {
 	text := ready
 	to := text[readyAt:][:idDigits]
@@ -37,11 +37,11 @@ func (x *Exchange) NewID(a, b uint64) {
 func digits(v uint64) uint64 {
 	const each = 0x0101010101010101
 	v &= each * 0x0f
-	letters := (v + each*(16-10)) >> 4 & each // where the half is 10 or more
+	letters := (v + each*(16-10)) >> 4 & each // set where the half is 10 or more
 	return v + each*'0' + letters*('a'-10-'0')
 }
 
-// IDLine returns the field that carries the id; "" if there is none.
+// IDLine returns the header field line that carries the id; "" if there is no id.
 func (x *Exchange) IDLine() field.Line {
 	switch {
 	case x.ID == "":

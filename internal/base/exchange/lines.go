@@ -11,28 +11,28 @@ import (
 	"github.com/weir-gateway/weir/internal/base/poison"
 )
 
-// Lines is a head that its engine keeps as it came: field lines in their order and spelling. It is the Head over the
-// map that stands for it (Map). That map holds nothing else until Plain makes it an ordinary map. A copy of that map
-// stands for nothing. See doc.go for the rules that an engine keeps.
+// Lines is a head that its engine keeps as it arrived: field lines in their original order and spelling. It is the Head
+// for the map that stands for it (Map), which holds nothing else until Plain turns it into an ordinary map. A copy of
+// that map stands for nothing. See doc.go for the rules of an engine.
 //
-// When Lines are reused, a line that is added is not allocated if the same line stood in its place before: most of what
-// a gateway says it says with every message.
+// When a Lines is reused, adding a line takes the line that stood at the same position before if both are equal,
+// instead of making a new one: most of what a gateway says is the same in every message.
 type Lines struct {
-	list      []field.Line // "": a deleted line, because neither places nor lines ever change
-	remembers int          // how many lines there were before, at most
-	self      http.Header  // the map that stands for it; nil: none yet
-	plain     bool         // the map was made an ordinary one, which may have been kept
+	list      []field.Line // "": a deleted line, as positions never shift and lines are immutable
+	remembers int          // at most this many lines are still there from before
+	self      http.Header  // the map that stands for it; nil: there is none yet
+	plain     bool         // that map was made an ordinary one, which others may have kept
 	cell      [2]string    // what the first map holds
 }
 
-// key is the key under which the map of Lines holds them: the stamp, and a string that begins where the Lines do, which
-// is their address. The string keeps the Lines from being collected and is never read. No field can have this name, and
-// no other string lies where the stamp does.
+// key is the key of the entry by which a map stands for Lines. Its values are the stamp and a string whose data pointer
+// is the address of the Lines. That string keeps the Lines from being garbage collected, and its bytes are never read.
+// No field can have this name, and no other string has its data where the stamp has.
 const key = ":lines"
 
-var stamp = string([]byte("lines")) // not a constant, whose memory may be shared
+var stamp = string([]byte("lines")) // not a constant, whose memory others may share
 
-// NewLines makes an empty head with room for that many fields.
+// NewLines makes an empty head with capacity for this many fields.
 func NewLines(fields int) *Lines {
 	l := new(Lines)
 	if fields > 0 {
@@ -41,8 +41,8 @@ func NewLines(fields int) *Lines {
 	return l
 }
 
-// Ordered makes the map of a head that has those lines, with alternating names and values, as an engine would that
-// keeps heads as they came.
+// Ordered returns the map of a head that has these lines, names and values alternating, as an engine would make it that
+// keeps heads as they arrived.
 func Ordered(fields ...string) http.Header {
 	l := NewLines(len(fields) / 2)
 	for i := 0; i < len(fields); i += 2 {
@@ -55,7 +55,7 @@ func Ordered(fields ...string) http.Header {
 func (l *Lines) Map() http.Header {
 	if l.self == nil {
 		cell := &l.cell
-		if cell[0] != "" { // the cell is in use by another map
+		if cell[0] != "" { // this cell belongs to an earlier map
 			cell = new([2]string)
 		}
 		*cell = [...]string{stamp, unsafe.String((*byte)(unsafe.Pointer(l)), 1)} //nolint:gosec // see LinesOf
@@ -64,7 +64,7 @@ func (l *Lines) Map() http.Header {
 	return l.self
 }
 
-// LinesOf returns the lines that a map stands for, nil if it is an ordinary map.
+// LinesOf returns the Lines that a map stands for, nil for an ordinary map.
 func LinesOf(h http.Header) *Lines {
 	cell := h[key]
 	if len(cell) != len(Lines{}.cell) || unsafe.StringData(cell[0]) != unsafe.StringData(stamp) { //nolint:gosec // only compared
@@ -72,21 +72,22 @@ func LinesOf(h http.Header) *Lines {
 	}
 	l := (*Lines)(unsafe.Pointer(unsafe.StringData(cell[1]))) //nolint:gosec // what stands beside the stamp was made by Map
 	if address(l.self) != address(h) {
-		return nil // it is a copy of such a map, or was l's before: lines have only one
+		return nil // a copy of such a map, or an earlier map of l: Lines has only one
 	}
 	return l
 }
 
-// are reports whether h stands for l, which may be nil: nothing ends that without changing how many entries h has.
+// are reports whether h stands for l, which may be nil. Other code cannot end that without changing the number of
+// entries.
 func (l *Lines) are(h http.Header) bool {
 	return l != nil && address(l.self) == address(h) && len(h) == 1 && !l.plain
 }
 
-// address returns where a map lies, for comparison only.
+// address is where a map is in memory; it is only compared.
 func address(h http.Header) unsafe.Pointer { return *(*unsafe.Pointer)(unsafe.Pointer(&h)) } //nolint:gosec // a map is a pointer
 
-// Renew empties l for another message, and returns its map. The map is a new one if the old one was made plain, and so
-// may have been kept, if it holds something beside the lines, or if it was emptied.
+// Renew empties l for another message, and returns its map. It makes a new map if the old one has become an ordinary
+// map, which others may still have, holds something beside the lines, or has been emptied.
 func (l *Lines) Renew() http.Header {
 	l.Forget()
 	if l.plain || len(l.self) != 1 {
@@ -95,20 +96,20 @@ func (l *Lines) Renew() http.Header {
 	return l.Map()
 }
 
-// A head that is reused keeps room for mostKept lines, and remembers its lines while they have mostRemembered bytes at
-// most.
+// A head that is reused keeps capacity for at most mostKept lines, and remembers its lines if they have at most
+// mostRemembered bytes.
 const (
 	mostKept       = 128
 	mostRemembered = 4 << 10
 )
 
-// Forget empties l, of which nobody has anything any more except strings. It remembers what it held until that is
-// overwritten.
+// Forget empties l. Nothing may hold any part of it any more except strings. It remembers the lines that it held until
+// they are overwritten.
 func (l *Lines) Forget() {
 	n, size := len(l.list), 0
 	switch {
 	case n == 0:
-		return // Forget may have been called before
+		return // also when it was called before
 	case cap(l.list) > mostKept:
 		l.list = nil
 		return
@@ -119,7 +120,7 @@ func (l *Lines) Forget() {
 	if size > mostRemembered {
 		clear(l.list)
 	}
-	if n < l.remembers { // what follows is of an earlier message
+	if n < l.remembers { // the lines behind are of an earlier message
 		clear(l.list[n:min(l.remembers, cap(l.list))])
 	}
 	l.remembers = n
@@ -127,13 +128,13 @@ func (l *Lines) Forget() {
 	l.list = l.list[:0]
 }
 
-// IsPlain reports whether the map of l was made an ordinary one, which may have been kept.
+// IsPlain reports whether the map was turned into an ordinary one, which others may have kept.
 func (l *Lines) IsPlain() bool { return l.plain }
 
 // Put makes list the lines of l, which owns it from then on.
 func (l *Lines) Put(list []field.Line) { l.list = list }
 
-// List returns all lines, with "" in the places of deleted ones. The slice is l's, and changes with it.
+// List returns all lines, with "" in place of deleted ones. The slice belongs to l and changes with it.
 func (l *Lines) List() []field.Line { return l.list }
 
 // Append appends a line.
@@ -147,7 +148,7 @@ func (l *Lines) Get(name string) string {
 	return ""
 }
 
-// Values returns a slice of its own.
+// Values returns a new slice.
 func (l *Lines) Values(name string) []string {
 	var values []string
 	for i := l.find(name, 0); i >= 0; i = l.find(name, i+1) {
@@ -169,7 +170,7 @@ func (l *Lines) Set(name, value string) {
 	l.delFrom(name, i+1)
 }
 
-// setLine is Set for a line that exists already.
+// setLine is Set for an existing line.
 func (l *Lines) setLine(line field.Line) {
 	name := line.Name()
 	i := l.find(name, 0)
@@ -190,7 +191,7 @@ func (l *Lines) Add(name, value string) {
 	l.list = append(l.list, field.Make(name, value))
 }
 
-// last returns the line that stood last time where the next one will stand; "" if there is none.
+// last returns the line that stood last time at the position of the next line; "" if there is none.
 func (l *Lines) last() field.Line {
 	if n := len(l.list); n < cap(l.list) {
 		return l.list[:n+1][n]
@@ -198,7 +199,7 @@ func (l *Lines) last() field.Line {
 	return ""
 }
 
-// set is Set for several fields. The lines of an empty head are made together, except for the first ones that were
+// set is Set for several fields. In an empty head the lines are made together, except for the first ones that stood
 // there last time.
 func (l *Lines) set(fields []Field) {
 	if len(l.list) == 0 {
@@ -215,7 +216,7 @@ func (l *Lines) set(fields []Field) {
 	}
 }
 
-// setAgain sets the first of fields that stood there last time, and returns how many.
+// setAgain sets the leading fields that stood at the same positions last time, and returns their number.
 func (l *Lines) setAgain(fields []Field) (n int) {
 	for ; n < len(fields); n++ {
 		last := l.last()
@@ -227,7 +228,7 @@ func (l *Lines) setAgain(fields []Field) (n int) {
 	return n
 }
 
-// stands reports whether the nth of fields has a name that was set before, but not by the field just before it.
+// stands reports whether fields[n] has a name that was set before, other than by the field directly before it.
 func (l *Lines) stands(fields []Field, n int) bool {
 	return (n == 0 || fields[n-1].Name != fields[n].Name) && l.find(fields[n].Name, 0) >= 0
 }
@@ -261,7 +262,7 @@ func (l *Lines) delFrom(name string, i int) {
 	}
 }
 
-// Len returns the number of lines, including deleted ones.
+// Len is the number of lines, including deleted ones.
 func (l *Lines) Len() int { return len(l.list) }
 
 // All yields the lines.
@@ -297,7 +298,7 @@ func (l *Lines) take(from *Lines, keep func(name string, is field.Known) bool) {
 	}
 }
 
-// find returns the place of the next line of that name, from i on, or -1.
+// find returns the index of the next line of that name, from i on, or -1.
 func (l *Lines) find(name string, i int) int {
 	for ; i < len(l.list); i++ {
 		if l.list[i].Is(name) {
@@ -307,7 +308,7 @@ func (l *Lines) find(name string, i int) int {
 	return -1
 }
 
-// unshare gives a clone of r heads of its own: a clone of a map that stands for lines stands for none.
+// unshare gives a clone of r heads of its own. A clone of a map that stands for Lines is not a head.
 func unshare(clone, r *http.Request) {
 	if l := LinesOf(r.Header); l != nil {
 		clone.Header = l.copied()
@@ -319,7 +320,7 @@ func unshare(clone, r *http.Request) {
 
 func (l *Lines) copied() http.Header { return (&Lines{list: slices.Clone(l.list)}).Map() }
 
-// plain makes h an ordinary map, in place.
+// plain turns h into an ordinary map, in place.
 func plain(h http.Header) {
 	l := LinesOf(h)
 	if l == nil {

@@ -9,8 +9,8 @@ import (
 	"github.com/weir-gateway/weir/internal/base/field"
 )
 
-// mapHead is the Head of the net/http engine: the standard map is the truth,
-// so that third-party code sees the same fields. The map keeps no order.
+// mapHead is the Head of the net/http engine. The standard map is the only store, so that third-party code sees the
+// same fields. The map keeps no order.
 type mapHead http.Header
 
 func (h mapHead) Get(name string) string      { return http.Header(h).Get(name) }
@@ -18,7 +18,7 @@ func (h mapHead) Values(name string) []string { return http.Header(h).Values(nam
 func (h mapHead) Set(name, value string)      { http.Header(h).Set(name, value) }
 func (h mapHead) Add(name, value string)      { http.Header(h).Add(name, value) }
 
-// Del removes both the canonical spelling and the exact one, because a map may have been filled by code that did not
+// Del removes both the canonical and the exact spelling, because a map may have been filled by code that did not
 // canonicalise.
 func (h mapHead) Del(name string) {
 	delete(h, name)
@@ -55,7 +55,7 @@ func (h mapHead) Names() []string {
 	return names
 }
 
-// take shares the slices of values with their capacity cut off, so that an Add on one side never shows on the other.
+// take shares the slices of values with their capacity clipped, so that an Add on one side never shows on the other.
 func (h mapHead) take(from mapHead, keep func(name string, is field.Known) bool) {
 	for name, values := range from {
 		if len(values) == 0 || !keep(name, field.Know(name)) {

@@ -3,7 +3,7 @@ package exchange
 import "slices"
 
 // Params are the named values that a route's host and path patterns captured, percent-decoded, in the order of the
-// pattern. The zero value is empty. Up to inlineParams of them need no allocation.
+// pattern. The zero value is empty. The first inlineParams values need no allocation.
 type Params struct {
 	n      int
 	inline [inlineParams]Param
@@ -15,7 +15,7 @@ type Param struct{ Name, Value string }
 
 const (
 	inlineParams = 2
-	moreParams   = 4 // initial capacity if there are more
+	moreParams   = 4 // capacity for the further ones, if there are any
 )
 
 // Add appends a value.
@@ -36,7 +36,7 @@ func (p *Params) addMore(one Param) {
 	*p.more = append(*p.more, one)
 }
 
-// Len returns the number of values.
+// Len is the number of values.
 func (p *Params) Len() int { return p.n }
 
 // At returns the i-th value, 0 <= i < Len().
@@ -57,7 +57,7 @@ func (p *Params) Get(name string) (string, bool) {
 	return "", false
 }
 
-// Truncate forgets all but the first n values; a matcher backtracks with it.
+// Truncate drops all but the first n values; a matcher uses it to backtrack.
 func (p *Params) Truncate(n int) {
 	if p.more != nil {
 		*p.more = (*p.more)[:max(0, n-inlineParams)]

@@ -13,7 +13,7 @@ type Sent uint8
 const (
 	SentNothing  Sent = iota // no connection was made, or nothing was written to it
 	SentPartly               // some bytes went out; the backend may have acted on them
-	SentAll                  // head and body were sent completely
+	SentAll                  // head and body went out whole
 	SentHeadSeen             // and the response's head came back; the body failed
 )
 
@@ -27,10 +27,10 @@ type SendError struct {
 	Endpoint string // the address that was tried
 	Sent     Sent
 	Dial     bool // the connection could not be made
-	Refused  bool // it was not allowed: the address is out of the backend's bounds
-	Reused   bool // the connection had served before: it may just have been closed as idle
+	Refused  bool // or was not allowed: the address is out of the backend's bounds
+	Reused   bool // the connection had served before: it may just have been closed because it was idle
 	GoAway   bool // an HTTP/2 GOAWAY says that the stream was not processed
-	Timeout  bool // one of the backend's timeouts ended, not the client's patience
+	Timeout  bool // one of the backend's timeouts ran out; the client did not give up
 	Err      error
 }
 
@@ -44,12 +44,11 @@ func (e *SendError) Unwrap() error { return e.Err }
 // to another endpoint.
 func (e *SendError) Unprocessed() bool { return e.Sent == SentNothing || e.GoAway }
 
-// Unreachable reports whether no connection could be made, and that was known at once: no endpoint has heard of the
-// request, and it has cost next to nothing. This does not include timeouts and addresses that are out of the backend's
-// bounds.
+// Unreachable reports whether no connection could be made and that was known at once: no backend has seen the request,
+// and the attempt cost next to nothing. A timeout, or an address out of the backend's bounds, does not count.
 func (e *SendError) Unreachable() bool { return e.Dial && !e.Timeout && !e.Refused }
 
-// Fault returns what the client is told about e; options are added to it.
+// Fault returns the problem that the client is told for e, with options added.
 func (e *SendError) Fault(options ...fault.Option) *fault.Fault {
 	kind := fault.BackendReset
 	switch {
@@ -63,17 +62,17 @@ func (e *SendError) Fault(options ...fault.Option) *fault.Fault {
 	return kind.New("", append(options, fault.Cause(e))...)
 }
 
-// Ending is called once with how the body of a response has ended; see package transport.
+// Ending is told once how the body of a response has ended; see package transport.
 type Ending interface{ Ended(how error) }
 
-// Returning is an Ending whose memory is reused. Released is called after its end, if nobody has the request or the
-// request's context any more, nor the response.
+// Returning is an Ending whose memory is reused. Released is called after its end, when nothing holds the request or
+// its context any more, nor the response.
 type Returning interface {
 	Ending
 	Released()
 }
 
-// EndingFunc is a function that is an Ending.
+// EndingFunc is a function that implements Ending.
 type EndingFunc func(how error)
 
 // Ended implements Ending.

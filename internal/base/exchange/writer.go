@@ -27,20 +27,20 @@ type Upgrader interface {
 	Upgrade(head Head) (Tunnel, error)
 }
 
-// Writer is the one response writer of an exchange: it applies the queued head operations, counts, and turns late
+// Writer is the one response writer of an exchange: it applies the queued head operations, counts bytes, and turns late
 // errors into an aborted stream. It is made by Begin, and nothing else in Weir wraps a writer.
 type Writer struct {
 	w       http.ResponseWriter
 	r       *http.Request
 	x       *Exchange
-	lines   *Lines // that w's map stands for, unless it was made plain; nil: it never stood for lines
+	lines   *Lines // that w's map stands for, unless it is made plain; nil: there never were any
 	status  int    // 0 until the final head is written
 	written int64
 	err     error
 	tunnel  *tunnel // nil: there was no upgrade
 }
 
-// Begin puts x into the context of r and returns the writer that the rest of the way uses. The caller must call Finish
+// Begin puts x into the context of r and returns the writer that all further code uses. The caller must call Finish
 // when the handler has returned.
 func Begin(w http.ResponseWriter, r *http.Request, x *Exchange) (*Writer, *http.Request) {
 	r = begin(r, x)
@@ -65,7 +65,7 @@ func (w *Writer) WriteHeader(status int) {
 	if w.x.onHead.op != nil {
 		w.x.applyHead(status, w.Head())
 	}
-	if w.r.ProtoMajor == 1 && w.x.Server != nil && w.x.Server.Leaving() { // HTTP/2 has its own way
+	if w.r.ProtoMajor == 1 && w.x.Server != nil && w.x.Server.Leaving() { // HTTP/2 announces it in another way
 		w.Head().Set("Connection", "close")
 	}
 	if w.lines == nil || w.lines.IsPlain() {
@@ -99,11 +99,11 @@ func (w *Writer) ReadFrom(src io.Reader) (int64, error) {
 // Unwrap lets http.ResponseController find Flush and the deadlines.
 func (w *Writer) Unwrap() http.ResponseWriter { return w.w }
 
-// Status returns the final status written so far, 0 before.
+// Status is the final status written so far, 0 before.
 func (w *Writer) Status() int { return w.status }
 
-// Fail answers with err as a problem, or, if the head was already sent, aborts the client's stream so that a truncated
-// body can never look complete (RST_STREAM, or a connection closed without the last chunk).
+// Fail answers with err as a problem. If the head has already been written, it aborts the client's stream instead
+// (RST_STREAM, or a connection closed without the last chunk), so that a truncated body can never look complete.
 func (w *Writer) Fail(err error) {
 	f := fault.From(err)
 	if w.x.Fault == nil {
@@ -118,8 +118,8 @@ func (w *Writer) Fail(err error) {
 	answer(w, w.Head(), w.r, f, fault.Context{RequestID: w.x.ID, Verbose: w.x.Verbose, Late: late(w.r, time.Since(w.x.Start))})
 }
 
-// Finish ends the exchange: done hooks run with the outcome, which is also returned. abort is the reason if the handler
-// was stopped by a panic, nil otherwise.
+// Finish ends the exchange: it runs the done hooks with the outcome, and returns the outcome too. abort is the reason
+// if the handler was stopped by a panic, and nil otherwise.
 func (w *Writer) Finish(abort error) Outcome {
 	if w.status == 0 && w.tunnel == nil && abort == nil {
 		w.WriteHeader(http.StatusOK)
@@ -138,7 +138,7 @@ func (w *Writer) Finish(abort error) Outcome {
 	return o
 }
 
-// Inform implements Informer: it writes a 1xx response if the final head has not been written.
+// Inform implements Informer: it writes a 1xx response unless the final head has been written.
 func (w *Writer) Inform(status int, head Head) {
 	if w.status != 0 || status < 100 || status > 199 || status == http.StatusSwitchingProtocols {
 		return
@@ -146,8 +146,8 @@ func (w *Writer) Inform(status int, head Head) {
 	writeHints(w.w, status, head)
 }
 
-// Raw is implemented by a connection that inspects the bytes it passes on: it stops doing so, because another protocol
-// begins.
+// Raw is implemented by a connection that inspects the bytes it passes on. Calling it stops the inspection, because
+// another protocol begins.
 type Raw interface{ Raw() }
 
 // Upgrade implements Upgrader on HTTP/1.1 by taking over the connection.
@@ -177,15 +177,15 @@ func (w *Writer) Upgrade(head Head) (Tunnel, error) {
 	return w.tunnel, nil
 }
 
-// tunnel reads what the server had buffered before it reads the connection.
+// tunnel reads what the server has buffered before it reads from the connection.
 type tunnel struct {
 	net.Conn
 	in                *bufio.Reader // nil once it is empty
 	received, written atomic.Int64
 }
 
-// Read bypasses the server's reader as soon as that is empty: net/http's would take the client's half-close for its end
-// and cancel the request's context.
+// Read bypasses the server's reader as soon as that is empty: net/http's reader would take the client's half-close for
+// the end of the connection and cancel the request's context.
 func (t *tunnel) Read(p []byte) (int, error) {
 	n, err := t.read(p)
 	t.received.Add(int64(n))
@@ -209,7 +209,7 @@ func (t *tunnel) read(p []byte) (int, error) {
 	return t.Conn.Read(p)
 }
 
-// BreakOff ends both directions, like a connection that was lost.
+// BreakOff ends both directions in the way a lost connection ends.
 func (t *tunnel) BreakOff() error { return BreakOff(t.Conn) }
 
 func (t *tunnel) CloseWrite() error {

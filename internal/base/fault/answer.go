@@ -23,30 +23,30 @@ type problem struct {
 	Problems []string `json:"problems,omitempty"`
 }
 
-// Context is what an answer says beyond the fault itself, and to whom.
+// Context is what an answer contains beyond the fault itself, and who receives it.
 type Context struct {
-	RequestID string // "" where there is none
-	// Verbose adds what is for operators only; for development.
+	RequestID string // "" if there is none
+	// Verbose adds details that are otherwise for operators only; for development.
 	Verbose bool
-	// GRPC is for clients that speak gRPC, which understand nothing but a
-	// trailers-only response: status 200 and grpc-status in the head.
+	// GRPC is set for clients that speak gRPC. They understand only a trailers-only response: status 200 and
+	// grpc-status in the head.
 	GRPC bool
-	// Late tells that the time is up which a gRPC client has given its call: whatever failed
-	// then, failed for that.
+	// Late means that the time is up that a gRPC client gave its call. A fault with a status from 500 on is then
+	// reported as an exceeded deadline.
 	Late bool
 }
 
 // Field is one line of a head.
 type Field struct{ Name, Value string }
 
-// Answer is what a client gets in the place of a response. Package exchange writes it.
+// Answer is what a client gets in place of a response. Package exchange writes it.
 type Answer struct {
 	Status int
-	Fields []Field // in order; lines of one name stand together
-	Body   []byte  // to HEAD, too, whose response leaves it out
+	Fields []Field // in order; lines with the same name are adjacent
+	Body   []byte  // also set for HEAD, whose response leaves it out
 }
 
-// Answer gives what f is answered with: application/problem+json, or what gRPC asks for.
+// Answer returns the response for f: application/problem+json, or what gRPC requires.
 func (f *Fault) Answer(c Context) Answer {
 	if c.GRPC {
 		return Answer{Status: http.StatusOK, Fields: append(f.ownFields(),
@@ -66,7 +66,7 @@ func (f *Fault) Answer(c Context) Answer {
 		Field{"X-Content-Type-Options", "nosniff"})}
 }
 
-// ownFields gives the fields of this very fault, with room for those of every answer.
+// ownFields returns the header fields of this fault, with capacity for the fields of every answer.
 func (f *Fault) ownFields() []Field {
 	const common = 5
 	fields := append(make([]Field, 0, len(f.Fields)+common), f.Fields...)
@@ -76,8 +76,7 @@ func (f *Fault) ownFields() []Field {
 	return fields
 }
 
-// encode gives the JSON text. Its type keeps browsers from reading it as HTML, so
-// '<' and '&' stay readable.
+// encode returns the JSON text. Its media type keeps browsers from reading it as HTML, so '<' and '&' stay readable.
 func (p problem) encode() []byte {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
@@ -114,7 +113,7 @@ func grpcStatus(status int, late bool) int {
 	}
 }
 
-// grpcMessage percent-encodes everything outside printable ASCII, as the gRPC protocol asks.
+// grpcMessage percent-encodes everything outside printable ASCII, as the gRPC protocol requires.
 func grpcMessage(f *Fault) string {
 	text := f.Code + ": " + f.Title
 	if f.Detail != "" {

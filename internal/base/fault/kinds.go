@@ -1,6 +1,6 @@
 package fault
 
-// docsBase is where the page of each code lives; it is the `type` of a problem.
+// docsBase is where the page of each code is; with the code it is the `type` of a problem.
 const docsBase = "https://github.com/weir-gateway/weir/blob/main/docs/problems/"
 
 // The table of problems. A new one needs a row in Kinds and a page in docs/problems.
@@ -45,7 +45,7 @@ var (
 	LoopDetected       = Kind{"loop-detected", 508, "The request has come through this gateway again and again."}
 	ClientGone         = Kind{"client-gone", 499, "The client left before the response."}
 
-	// What the gateway itself is short of.
+	// Problems of the gateway itself.
 	Unexpected       = Kind{"unexpected", 500, "Something went wrong inside the gateway."}
 	RouteBroken      = Kind{"route-broken", 500, "The route is misconfigured and answers nothing else."}
 	AuthUnavailable  = Kind{"auth-unavailable", 503, "Who is calling cannot be checked just now."}

@@ -1,6 +1,6 @@
-// Package field is one field of a message's head (RFC 9110 section 5): what may be its name and its value, which
-// names Weir itself heeds, and a Line, the one string that a field is from when it was received until it is sent.
+// Package field is one header field of a message (RFC 9110 section 5): what its name and its value may be, which names
+// Weir itself acts on, and Line, the one string that represents a field from when it is received until it is sent.
 //
-// What is known of a line goes with it, so that it is found out once: not again by each that strips, copies,
-// judges or writes a head.
+// What is known about a line is part of it, so that it is determined once, and not again by all code that strips,
+// copies, examines or writes a head.
 package field

@@ -2,7 +2,7 @@ package field
 
 import "encoding/binary"
 
-// names tells which bytes names are made of, the token of RFC 9110 section 5.6.2.
+// names says which bytes a name may consist of: those of the token of RFC 9110 section 5.6.2.
 var names = func() (is [256]bool) {
 	for _, c := range []byte("!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz") {
 		is[c] = true
@@ -10,10 +10,10 @@ var names = func() (is [256]bool) {
 	return is
 }()
 
-// IsNameByte tells whether names, and all other tokens, are made of bytes like c.
+// IsNameByte reports whether c may occur in a name, or any other token.
 func IsNameByte(c byte) bool { return names[c] }
 
-// IsName tells whether b may be a name: it is a token, and those are never empty.
+// IsName reports whether b may be a name: it is a token, which is never empty.
 func IsName[text string | []byte](b text) bool {
 	for i := range len(b) {
 		if !names[b[i]] {
@@ -23,8 +23,8 @@ func IsName[text string | []byte](b text) bool {
 	return len(b) > 0
 }
 
-// IsValue tells whether b may stand in a value: it has no control characters but tabs (RFC 9110 section 5.5). Nearly
-// every value is without those too, so that eight bytes are judged at once where there are as many.
+// IsValue reports whether b may be a value: it has no control characters except tabs (RFC 9110 section 5.5). Almost all
+// values have no tabs either, so eight bytes are checked at once where there are that many.
 func IsValue(b []byte) bool {
 	if len(b) < wordBytes {
 		return eachMayStand(b)
@@ -38,7 +38,8 @@ func IsValue(b []byte) bool {
 	return allFrom(' ', binary.LittleEndian.Uint64(b[last:])) || eachMayStand(b[last:])
 }
 
-// IsWord tells whether no byte of b ends a part of a head, nor the head: there are neither controls nor blanks.
+// IsWord reports whether no byte of b ends a part of a head, or the head itself: there are neither control characters
+// nor blanks.
 func IsWord(b []byte) bool {
 	if len(b) >= wordBytes {
 		last := len(b) - wordBytes
@@ -57,7 +58,7 @@ func IsWord(b []byte) bool {
 	return true
 }
 
-// MayStand tells whether a value may hold c.
+// MayStand reports whether a value may contain c.
 func MayStand(c byte) bool { return c >= ' ' && c != 0x7f || c == '\t' }
 
 func eachMayStand(b []byte) bool {
@@ -69,15 +70,15 @@ func eachMayStand(b []byte) bool {
 	return true
 }
 
-// Eight bytes are judged at once (H. S. Warren, Hacker's Delight, chapter 6): what is asked of each of them shows in its
-// highest bit. No step carries from one byte to the next, but where a byte below was bad.
+// Eight bytes are checked at once (H. S. Warren, Hacker's Delight, chapter 6): the result for each byte is its highest
+// bit. No step carries from one byte to the next, unless a lower byte was bad.
 const (
 	wordBytes = 8
 	eachByte  = 0x0101010101010101
 	eachTop   = 0x80 * eachByte
 )
 
-// allFrom tells whether no byte of a word is below least, nor DEL.
+// allFrom reports whether no byte of a word is below least, or is DEL.
 func allFrom(least byte, word uint64) bool {
 	const del = 0x7f * eachByte
 	deleted := word ^ del

@@ -2,11 +2,11 @@ package field
 
 import "strings"
 
-// Known is which of the names that Weir heeds a name is, in whatever case, and whether it is spelled with '_' or '.' in the
-// place of '-', as which lenient backends read it (CGI, WSGI and PHP fold them). 0 is any other name.
+// Known is which of the names that Weir acts on a name is, in any case. It also says whether the name is spelled with
+// '_' or '.' in place of '-', which lenient backends read as '-' (CGI, WSGI and PHP fold them). 0 is any other name.
 type Known uint8
 
-// The names that Weir heeds.
+// The names that Weir acts on.
 const (
 	Other Known = iota
 
@@ -51,11 +51,11 @@ const (
 	XRequestID
 	XRewriteURL
 
-	// Families: every other name that begins so.
+	// Families: all other names with this prefix.
 	XForwardedFamily
 	XEnvoyFamily
 
-	// Count is more than all of them.
+	// Count is greater than all of them.
 	Count
 )
 
@@ -63,22 +63,22 @@ const (
 const (
 	which Known = 1<<6 - 1
 	alias Known = 1 << 6
-	odd   Known = 1 << 7 // of a Line: it cannot be written as it is
+	odd   Known = 1 << 7 // of a Line: it cannot be sent as it is
 )
 
-// Name is which name it is, however it is spelled.
+// Name is the name without its spelling.
 func (k Known) Name() Known { return k & which }
 
-// IsAlias tells whether it is spelled with '_' or '.' in the place of a '-'. It is never so of Other.
+// IsAlias reports whether the name is spelled with '_' or '.' in place of a '-'. It is always false for Other.
 func (k Known) IsAlias() bool { return k&alias != 0 }
 
 // String is the name, in lower case.
 func (k Known) String() string { return canonical[k.Name()] }
 
-// Set is a set of names that Weir heeds, and of Other.
+// Set is a set of names that Weir acts on, and of Other.
 type Set uint64
 
-// SetOf is the set of these names.
+// SetOf returns the set of these names.
 func SetOf(names ...Known) (s Set) {
 	for _, k := range names {
 		s.Add(k)
@@ -89,10 +89,10 @@ func SetOf(names ...Known) (s Set) {
 // Add adds a name.
 func (s *Set) Add(k Known) { *s |= 1 << k.Name() }
 
-// Has tells whether a name is in s.
+// Has reports whether a name is in s, in any spelling.
 func (s Set) Has(k Known) bool { return s>>k.Name()&1 != 0 }
 
-// canonical are the names, folded.
+// canonical are the folded names.
 var canonical = [Count]string{
 	Connection: "connection", ContentEncoding: "content-encoding", ContentLength: "content-length", ContentType: "content-type",
 	Date: "date", Expect: "expect", Forwarded: "forwarded", Host: "host", HTTP2Settings: "http2-settings", KeepAlive: "keep-alive",
@@ -107,7 +107,7 @@ var canonical = [Count]string{
 	XRewriteURL: "x-rewrite-url", XForwardedFamily: "x-forwarded-", XEnvoyFamily: "x-envoy-",
 }
 
-// longest is at least the length of every name and the beginning of every family.
+// longest is at least the length of every name and of every family's prefix.
 const longest = 32
 
 var byName = func() map[string]Known {
@@ -118,8 +118,8 @@ var byName = func() map[string]Known {
 	return all
 }()
 
-// shapes tells by the first letter of a name which lengths known names have, as bits: most fields have another
-// one, and cost no look-up. The last bit stands for what is longer.
+// shapes says, for the first letter of a name, which lengths known names with that letter have, as bits. Most fields
+// have a length that is not among them and need no look-up. The last bit stands for all greater lengths.
 var shapes = func() (lengths [256]uint64) {
 	add := func(initial byte, bits uint64) {
 		lengths[initial] |= bits
@@ -137,7 +137,7 @@ var shapes = func() (lengths [256]uint64) {
 	return lengths
 }()
 
-// Know tells which name it is.
+// Know returns which known name it is.
 func Know[text string | []byte](name text) Known {
 	if len(name) == 0 || shapes[name[0]]>>min(len(name), 63)&1 == 0 {
 		return Other
@@ -156,7 +156,7 @@ func Know[text string | []byte](name text) Known {
 	return k
 }
 
-// fold makes name what lenient backends read it as, and tells whether it was spelled otherwise than in another case.
+// fold rewrites name as lenient backends read it, and reports whether it differed in more than case.
 func fold(name []byte) (aliased bool) {
 	for i, c := range name {
 		switch {

@@ -2,33 +2,33 @@ package field
 
 import "strings"
 
-// Line is a field line in one string: what is known of it, then the line as it is sent, with CR LF. Lines are made
-// by Make, or cut out of what Append has appended; "" is none.
+// Line is a field line in one string: what is known about it, then the line as it is sent, with CR LF. Lines are made
+// by Make, or cut out of what Append has appended; "" is no line.
 //
 //	| Known | length of the name, 3 bytes | name | ": " | value | CR LF |
 type Line string
 
 // The parts of a Line.
 const (
-	before    = 4 // bytes, before what is sent
+	before    = 4 // bytes before the part that is sent
 	separator = ": "
 	end       = "\r\n"
-	// LongestName is how long a name may be: longer ones are no field's.
+	// LongestName is the maximum length of a name: no field has a longer one.
 	LongestName = 1<<24 - 1
 )
 
-// Name is a name that is made ready to make lines of.
+// Name is a name that is prepared for making lines.
 type Name struct {
 	text  string
 	begin string // of its lines, up to the value
 }
 
-// Named makes a name ready.
+// Named prepares a name.
 func Named(text string) Name { return Name{text, beginning(text)} }
 
 func (n Name) String() string { return n.text }
 
-// beginning is how lines of that name begin; "" where it is empty or longer than LongestName.
+// beginning returns how lines of that name begin; "" if the name is empty or longer than LongestName.
 func beginning(name string) string {
 	n := len(name)
 	if n == 0 || n > LongestName {
@@ -52,8 +52,8 @@ func (n Name) Line(value string) Line {
 	return Line(n.begin + value + end)
 }
 
-// Make makes a line of any name and value: what cannot be sent as it is, is odd (see Wire). A name that is empty or longer
-// than LongestName makes none.
+// Make makes a line of any name and value. A line that cannot be sent as it is is odd (see Wire). A name that is empty
+// or longer than LongestName makes no line.
 func Make(name, value string) Line {
 	n := len(name)
 	if n == 0 || n > LongestName {
@@ -62,8 +62,8 @@ func Make(name, value string) Line {
 	return Line(string([]byte{byte(firstOf(name, value)), byte(n), byte(n >> 8), byte(n >> 16)}) + name + separator + value + end)
 }
 
-// Append appends what a Line is of to text: the caller has found that the name is one, that k is which, and that the value may
-// stand and neither begins nor ends with a blank.
+// Append appends the bytes of a Line to text. The caller has checked that the name is valid, that k is its Known, and
+// that the value is valid and neither begins nor ends with a blank.
 func Append(text []byte, k Known, name, value []byte) []byte {
 	n := len(name)
 	text = append(text, byte(k), byte(n), byte(n>>8), byte(n>>16))
@@ -71,7 +71,7 @@ func Append(text []byte, k Known, name, value []byte) []byte {
 	return append(append(text, value...), end...)
 }
 
-// Size is how many bytes a Line of that name and value has.
+// Size is the number of bytes of a Line of that name and value.
 func Size(name, value string) int {
 	if len(name) == 0 || len(name) > LongestName {
 		return 0
@@ -79,7 +79,7 @@ func Size(name, value string) int {
 	return before + len(name) + len(separator) + len(value) + len(end)
 }
 
-// AppendAny is Append of any name and value. Of what makes no line it appends nothing.
+// AppendAny is Append for any name and value. It appends nothing for a name that makes no line.
 func AppendAny(text []byte, name, value string) []byte {
 	n := len(name)
 	if n == 0 || n > LongestName {
@@ -90,7 +90,7 @@ func AppendAny(text []byte, name, value string) []byte {
 	return append(append(text, value...), end...)
 }
 
-// firstOf is what a line of any name and value begins with.
+// firstOf returns the first byte of a line of any name and value.
 func firstOf(name, value string) Known {
 	first := Know(name)
 	if !IsName(name) || !isPlain(value) {
@@ -99,7 +99,8 @@ func firstOf(name, value string) Known {
 	return first
 }
 
-// isPlain tells whether a value can be sent as it is: it may stand, and a receiver takes no blanks from its ends.
+// isPlain reports whether a value can be sent as it is: it is valid, and has no blanks at its ends that a receiver
+// would remove.
 func isPlain(value string) bool {
 	n := len(value)
 	return (n == 0 || value[0] > ' ' && value[n-1] > ' ') && IsValue([]byte(value))
@@ -117,23 +118,24 @@ func (l Line) Name() string { return string(l[before:l.nameEnd()]) }
 // Value is the value.
 func (l Line) Value() string { return string(l[l.nameEnd()+len(separator) : len(l)-len(end)]) }
 
-// Wire gives the line as it is sent, where it may be sent like this.
+// Wire returns the line as it is sent, and whether it may be sent like that.
 func (l Line) Wire() (wire string, ok bool) { return string(l[before:]), Known(l[0])&odd == 0 }
 
-// Begins tells whether b begins with the very line, as a message would be that has it.
+// Begins reports whether b begins with exactly this line as it is sent, and returns the length of that.
 func (l Line) Begins(b []byte) (length int, ok bool) {
 	n := len(l) - before
 	return n, n > 0 && len(b) >= n && string(b[:n]) == string(l[before:])
 }
 
-// lowers is the bit by which a small letter differs from its capital.
+// lowers is the bit by which a lower-case letter differs from its capital.
 const lowers = 'a' - 'A'
 
-// Is tells whether the line is of that name, in any case. "" is no line's. Most names differ in their lengths, which whoever looks for
-// one finds out without a call.
+// Is reports whether the line has that name, in any case. "" is no line's name. Most names differ in their lengths,
+// which callers find out without a call, as this method is inlined.
 func (l Line) Is(name string) bool { return l != "" && l[1] == byte(len(name)) && l.isSpelled(name) }
 
-// isSpelled is Is. Most who spell a name spell it canonically, and names of the same length seldom begin alike.
+// isSpelled is the rest of Is. Most code spells names canonically, and names of the same length seldom begin with the
+// same letter.
 func (l Line) isSpelled(name string) bool {
 	if l.nameEnd() != before+len(name) || name == "" || (l[before]^name[0])|lowers != lowers {
 		return false
@@ -142,7 +144,7 @@ func (l Line) isSpelled(name string) bool {
 	return own == name || strings.EqualFold(own, name)
 }
 
-// Says tells whether the line is of that very name and value.
+// Says reports whether the line has exactly that name and value.
 func (l Line) Says(name, value string) bool {
 	return len(l) == before+len(name)+len(separator)+len(value)+len(end) && l.nameEnd() == before+len(name) && l.Name() == name && l.Value() == value
 }

@@ -1,16 +1,17 @@
 package field
 
-// Option is what the value of a Connection field says (RFC 9110 section 7.6.1) that is one of the two usual ones, as nearly all are.
+// Option is what the value of a Connection field says (RFC 9110 section 7.6.1) if it is one of the two usual values, as
+// almost all are.
 type Option uint8
 
-// The options. Neither names a field that means anything to who receives the message.
+// The options. Neither of the two names a field that means anything to the receiver of the message.
 const (
-	OtherOptions Option = iota // or several, or these in an unusual case
+	OtherOptions Option = iota // or several, or one of these in unusual case
 	Close
 	KeepOpen
 )
 
-// OptionOf tells which option a value is.
+// OptionOf returns which option a value is.
 func OptionOf[text string | []byte](value text) Option {
 	switch string(value) {
 	case "keep-alive", "Keep-Alive":

@@ -8,22 +8,20 @@ import (
 	"github.com/weir-gateway/weir/internal/base/exchange"
 )
 
-// The schemes of exchange.Client.
+// The values of exchange.Client.Scheme.
 const (
 	schemeHTTP  = "http"
 	schemeHTTPS = "https"
 )
 
-// Client tells who sent a request. peer is the other end of the connection (the
-// zero value on a Unix socket), tls whether the connection is encrypted and host the
-// authority as it was sent.
+// Client determines who sent a request. peer is the other end of the connection (the zero value on a Unix socket), tls
+// is whether the connection is encrypted, and host is the authority as it was sent.
 //
-// Where peer is in trusted, its X-Forwarded-For, -Proto and -Host count; where it
-// sent no X-Forwarded-For, its Forwarded (RFC 7239) counts instead. Addresses are read
-// from the right, for each proxy appends what it saw: the client is the first one that
-// is no trusted proxy itself. The walk ends at anything that is no address, such as
-// "unknown" or an obfuscated name, and the last address before it is the client.
-// Addresses are unmapped (::ffff:192.0.2.1 is 192.0.2.1) before they are compared.
+// If peer is in trusted, its X-Forwarded-For, -Proto and -Host count; if it sent no X-Forwarded-For, its Forwarded (RFC
+// 7239) counts instead. Addresses are read from the right, because each proxy appends what it saw: the client is the
+// first address that is not itself a trusted proxy. The walk ends at anything that is not an address, such as "unknown"
+// or an obfuscated name, and the last address before it is the client. Addresses are unmapped (::ffff:192.0.2.1 is
+// 192.0.2.1) before they are compared.
 func Client(peer netip.AddrPort, tls bool, host string, head exchange.Head, trusted []netip.Prefix) exchange.Client {
 	peer = netip.AddrPortFrom(peer.Addr().Unmap(), peer.Port())
 	client := exchange.Client{Peer: peer, IP: peer.Addr(), Scheme: schemeHTTP, Host: host}
@@ -76,9 +74,9 @@ func walkXFF(client *exchange.Client, lines []string, trusted []netip.Prefix) {
 	}
 }
 
-// walkForwarded goes through the elements of Forwarded from right to left. Scheme
-// and host are those of the element that tells the client. A line that does not
-// follow the grammar ends the walk, for nobody knows where its elements begin.
+// walkForwarded goes through the elements of Forwarded from right to left. Scheme and host are taken from the element
+// that identifies the client. A line that does not follow the grammar ends the walk, because it is unknown where its
+// elements begin.
 func walkForwarded(client *exchange.Client, lines []string, trusted []netip.Prefix) {
 	for _, line := range slices.Backward(lines) {
 		elements, err := ParseForwarded(line)
@@ -104,9 +102,8 @@ func walkForwarded(client *exchange.Client, lines []string, trusted []netip.Pref
 	}
 }
 
-// parseNode reads an address with or without a port: 192.0.2.1, 192.0.2.1:80,
-// 2001:db8::1, [2001:db8::1], [2001:db8::1]:80. A zone is refused: it means
-// nothing on another machine.
+// parseNode reads an address with or without a port: 192.0.2.1, 192.0.2.1:80, 2001:db8::1, [2001:db8::1],
+// [2001:db8::1]:80. An address with a zone is refused: the zone means nothing on another machine.
 func parseNode(s string) (netip.Addr, bool) {
 	inner, bracketed := strings.CutPrefix(s, "[")
 	if bracketed {
@@ -128,7 +125,7 @@ func parseNode(s string) (netip.Addr, bool) {
 	return ip.Unmap(), ip.Zone() == ""
 }
 
-// last gives the last member of a list: what the nearest proxy said.
+// last returns the last member of a list: what the nearest proxy said.
 func last(values []string) string {
 	if len(values) == 0 {
 		return ""
@@ -148,11 +145,11 @@ func parseScheme(s string) string {
 	}
 }
 
-// longestAuthority is a DNS name of 253 bytes, its dot and a port, with room to spare.
+// longestAuthority is a DNS name of 253 bytes with its dot and a port, and some bytes to spare.
 const longestAuthority = 300
 
-// isAuthority is a coarse check that s can be a host with an optional port: what
-// it lets through cannot be taken for anything else in a URL, a log or a field.
+// isAuthority is a coarse check that s can be a host with an optional port. What it accepts cannot be mistaken for
+// anything else in a URL, a log or a header field.
 func isAuthority(s string) bool {
 	if s == "" || len(s) > longestAuthority {
 		return false

@@ -5,7 +5,7 @@ import (
 	"github.com/weir-gateway/weir/internal/base/httpx"
 )
 
-// HasCookie tells whether a request brings a cookie of that name.
+// HasCookie reports whether a request has a cookie of that name.
 func HasCookie(head exchange.Head, name string) bool {
 	for _, line := range head.Values("Cookie") {
 		if _, ok := httpx.CookieLookup(line, name); ok {
@@ -15,8 +15,8 @@ func HasCookie(head exchange.Head, name string) bool {
 	return false
 }
 
-// DropCookie takes the cookies of that name away. The others stay as they came, and a field
-// of which nothing is left goes.
+// DropCookie removes the cookies of that name. The others stay as they were, and a header field that becomes empty is
+// removed.
 func DropCookie(head exchange.Head, name string) {
 	if !HasCookie(head, name) {
 		return
@@ -32,7 +32,7 @@ func DropCookie(head exchange.Head, name string) {
 		head.Del("Cookie")
 		return
 	}
-	head.Set("Cookie", kept[0]) // in its place among the others
+	head.Set("Cookie", kept[0]) // keeps its place among the others
 	for _, line := range kept[1:] {
 		head.Add("Cookie", line)
 	}

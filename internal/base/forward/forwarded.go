@@ -7,8 +7,8 @@ import (
 	"github.com/weir-gateway/weir/internal/base/httpx"
 )
 
-// Element is one forwarded-element of RFC 7239 section 4: what one proxy saw.
-// Parameters that it did not give are "".
+// Element is one forwarded-element of RFC 7239 section 4: what one proxy saw. Parameters that the proxy did not send
+// are "".
 type Element struct {
 	For   string // the node that made the request: an address, "unknown" or "_hidden"
 	By    string
@@ -16,7 +16,7 @@ type Element struct {
 	Proto string
 }
 
-// maxElements bounds a line: no honest chain of proxies is longer.
+// maxElements bounds a line: no genuine chain of proxies is longer.
 const maxElements = 64
 
 var (
@@ -24,8 +24,8 @@ var (
 	errTooManyForwarded = errors.New("the Forwarded field has more than 64 elements")
 )
 
-// ParseForwarded reads one Forwarded field line. Unknown parameters are checked and
-// skipped; a parameter that stands twice in an element is an error.
+// ParseForwarded reads one Forwarded field line. Unknown parameters are checked and skipped; a parameter that occurs
+// twice in an element is an error.
 func ParseForwarded(line string) ([]Element, error) {
 	var elements []Element
 	p := parser{rest: line}
@@ -82,7 +82,7 @@ func (p *parser) element() (Element, error) {
 	}
 }
 
-// set stores a known parameter; it tells false where it was there already.
+// set stores a known parameter. It returns false if the parameter was already set.
 func (e *Element) set(name, value string, seen *[4]bool) bool {
 	for i, known := range [...]struct {
 		name string
@@ -135,8 +135,8 @@ func (p *parser) value() (string, bool) {
 	return "", false
 }
 
-// appendValue writes value as a token where it is one, else as a quoted-string.
-// Control characters, which a quoted-string cannot hold, become '?'.
+// appendValue writes value as a token if it is one, and as a quoted-string otherwise. Control characters, which a
+// quoted-string cannot hold, become '?'.
 func appendValue(b []byte, value string) []byte {
 	if httpx.IsToken(value) {
 		return append(b, value...)

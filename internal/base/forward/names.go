@@ -8,19 +8,19 @@ import (
 	"github.com/weir-gateway/weir/internal/base/field"
 )
 
-// rule is what happens to a request's field on its way to the backend.
+// rule is what happens to a request's header field on its way to the backend.
 type rule uint8
 
 const (
 	pass    rule = iota
-	hop          // belongs to the connection, or is only dangerous: never passed on
-	framing      // read by Weir, and said again from what is really sent
-	told         // says something of the client or its request: only trusted proxies may
-	own          // Weir sets it itself, after it has read a trusted one
+	hop          // belongs to the connection, or is nothing but dangerous: never passed on
+	framing      // read by Weir, and written anew from what is really sent
+	told         // says something about the client or its request: only trusted proxies may send it
+	own          // Weir sets it itself, after reading a trusted one
 	pathway      // passed on and added to
 )
 
-// rules are those of the names that are not simply passed on.
+// rules has the rule of each name that is not just passed on.
 var rules = [field.Count]rule{
 	field.Connection:              hop,
 	field.ProxyConnection:         hop,
@@ -61,10 +61,10 @@ var rules = [field.Count]rule{
 	field.XEnvoyFamily:          told,
 }
 
-// ruleOf gives the rule of a field.
+// ruleOf returns the rule of a field.
 func ruleOf(is field.Known) rule { return rules[is.Name()] }
 
-// namesOf are the names of some rules.
+// namesOf returns the names that have one of these rules.
 func namesOf(some ...rule) (names field.Set) {
 	for k := range field.Count {
 		if slices.Contains(some, rules[k]) {
@@ -74,13 +74,12 @@ func namesOf(some ...rule) (names field.Set) {
 	return names
 }
 
-// Managed tells whether Weir reads, writes or drops the field of that name itself, in
-// whatever spelling: it can carry nothing else.
+// Managed reports whether Weir reads, writes or drops the field of that name itself, in any spelling. Such a field
+// cannot carry anything else.
 func Managed(name string) bool { return ruleOf(field.Know(name)) != pass }
 
-// Folds tells whether a backend that reads '_' and '.' as '-' would take name
-// for managed, which is written in lower case with '-'. A filter that hands on an
-// identity drops every field that folds to the one it sets.
+// Folds reports whether a backend that reads '_' and '.' as '-' would take name for managed, which is written in lower
+// case with '-'. A filter that passes an identity on drops every field that folds to the one it sets.
 func Folds(name, managed string) bool {
 	if len(name) != len(managed) {
 		return false
@@ -100,8 +99,8 @@ func Folds(name, managed string) bool {
 	return true
 }
 
-// DropManaged takes away every field that folds to one of managed, folded names in lower
-// case: what only the gateway may say, nobody else does.
+// DropManaged removes every field that folds to one of managed, which are folded names in lower case: only the gateway
+// may send them.
 func DropManaged(head exchange.Head, managed []string) {
 	if len(managed) == 0 {
 		return
@@ -130,7 +129,7 @@ func tokens(values []string, yield func(token string) bool) bool {
 	return true
 }
 
-// hasToken tells whether a list holds token, without regard to case.
+// hasToken reports whether a list contains token, case-insensitively.
 func hasToken(values []string, token string) bool {
 	return !tokens(values, func(t string) bool { return !strings.EqualFold(t, token) })
 }

@@ -9,14 +9,12 @@ import (
 	"github.com/weir-gateway/weir/internal/base/httpx"
 )
 
-// Receive takes in a request's head: it resolves who sent it (see Client) and
-// then strips the head in place. What is gone afterwards: hop-by-hop fields and
-// those that Connection names, other spellings of managed fields, and, unless the
-// peer is a trusted proxy, everything that proxies tell. What is left of the
-// connection: `TE: trailers` and, for a well-formed upgrade, Connection and Upgrade.
+// Receive processes a request's head: it resolves who sent it (see Client) and then strips the head in place. It
+// removes hop-by-hop fields and those that Connection names, other spellings of managed fields, and, unless the peer is
+// a trusted proxy, everything that proxies say. Of the connection's fields it keeps `TE: trailers` and, for a
+// well-formed upgrade, Connection and Upgrade.
 //
-// It is called once for each request, before anything else reads the head. A
-// second call changes nothing more.
+// It is called once for each request, before anything else reads the head. A second call changes nothing more.
 func Receive(peer netip.AddrPort, tls bool, host string, head exchange.Head, trusted []netip.Prefix) exchange.Client {
 	client := Client(peer, tls, host, head, trusted)
 	strip(head, client.Trusted)
@@ -24,7 +22,7 @@ func Receive(peer netip.AddrPort, tls bool, host string, head exchange.Head, tru
 }
 
 func strip(head exchange.Head, trusted bool) {
-	if came := exchange.KnownIn(head) & hops; came == 0 || came == onlyConnection && namesNothing(head) { // as of most
+	if came := exchange.KnownIn(head) & hops; came == 0 || came == onlyConnection && namesNothing(head) { // as in most heads
 		if trusted {
 			exchange.DelNames(head, &otherSpellings)
 		} else {
@@ -38,27 +36,27 @@ func strip(head exchange.Head, trusted bool) {
 	setHops(head, protocol, trailers)
 }
 
-// hops are the names that belong to a connection.
+// hops are the names of fields that belong to a connection.
 var hops = namesOf(hop)
 
-// onlyConnection is one of them.
+// onlyConnection is the set of Connection alone.
 var onlyConnection = field.SetOf(field.Connection)
 
-// namesNothing tells whether Connection names no field of a head, as it says no more than whether the connection is kept.
+// namesNothing reports whether Connection names no field of a head, because it only says whether the connection is kept
+// open.
 func namesNothing(head exchange.Head) bool {
 	return exchange.EachSays(head, field.Connection, func(value string) bool { return field.OptionOf(value) != field.OtherOptions })
 }
 
-// What is taken away of a head in which nothing is named: what belongs to the connection, other spellings of what is managed, and from who is
-// not trusted all that proxies tell.
+// What is removed from a head if Connection names no fields: fields that belong to the connection, other spellings of
+// managed fields, and, from a peer that is not trusted, everything that proxies say.
 var (
 	otherSpellings = exchange.Names{All: hops, Aliases: namesOf(framing, pathway, told, own)}
 	hearsay        = exchange.Names{All: namesOf(hop, told, own), Aliases: namesOf(framing, pathway)}
 )
 
-// stays tells whether a field of a received head means what it says. named are
-// the values of Connection, which name fields that end here; what proxies tell and
-// what frames the message cannot be named away.
+// stays reports whether a field of a received head is kept. named are the values of Connection, which name fields that
+// end here. Fields that proxies set and fields that frame the message cannot be removed by naming them there.
 func stays(name string, is field.Known, named []string, trusted bool) bool {
 	switch ruleOf(is) {
 	case pass:
@@ -72,7 +70,7 @@ func stays(name string, is field.Known, named []string, trusted bool) bool {
 	}
 }
 
-// setHops says again what Weir itself negotiates with the next one.
+// setHops sets the fields that Weir itself negotiates with the next hop.
 func setHops(head exchange.Head, protocol string, trailers bool) {
 	if protocol != "" {
 		head.Set("Connection", "Upgrade")
@@ -83,10 +81,10 @@ func setHops(head exchange.Head, protocol string, trailers bool) {
 	}
 }
 
-// UpgradeOf gives the protocol that a request asks to switch to, or that a 101
-// response switches to: Connection holds the token `upgrade` and there is exactly one
-// protocol. It is "" otherwise, and for HTTP/2 and TLS, which a gateway never
-// relays (RFC 9113 section 3.1 gave the h2c upgrade up; relayed, it smuggles).
+// UpgradeOf returns the protocol that a request asks to switch to, or that a 101 response switches to. Connection must
+// contain the token `upgrade`, and there must be exactly one protocol. Otherwise it returns "", and always for HTTP/2
+// and TLS, which a gateway never relays (RFC 9113 section 3.1 abandoned the h2c upgrade; relaying it allows request
+// smuggling).
 func UpgradeOf(head exchange.Head) string {
 	values := head.Values("Upgrade")
 	if len(values) != 1 || !isProtocol(values[0]) || !hasToken(head.Values("Connection"), "upgrade") {
@@ -95,7 +93,7 @@ func UpgradeOf(head exchange.Head) string {
 	return values[0]
 }
 
-// AcceptsTrailers tells whether the sender said `TE: trailers`.
+// AcceptsTrailers reports whether the sender said `TE: trailers`.
 func AcceptsTrailers(head exchange.Head) bool { return hasToken(head.Values("Te"), "trailers") }
 
 // isProtocol checks protocol-name ["/" protocol-version] of RFC 9110 section 7.8.

@@ -12,12 +12,12 @@ import (
 // pseudonym is how Weir names itself in Via (RFC 9110 section 7.6.3).
 const pseudonym = "weir"
 
-// MostPasses is how often a request may have passed through Weir before. Chains of
-// gateways are meant to work; a request that leads back to where it came from is not.
+// MostPasses is how often a request may have passed through Weir before. Chains of gateways are intended; a request
+// that leads back to where it came from is not.
 const MostPasses = 10
 
-// Passes counts how often a request has passed through Weir, by its Via (RFC 9110
-// section 7.6.3). Whoever sends the request can raise the number, and gains nothing.
+// Passes counts how often a request has passed through Weir, by its Via (RFC 9110 section 7.6.3). The sender of the
+// request can raise the number, but gains nothing by it.
 func Passes(head exchange.Head) int {
 	n := 0
 	tokens(head.Values("Via"), func(member string) bool {
@@ -29,8 +29,7 @@ func Passes(head exchange.Head) int {
 	return n
 }
 
-// receivedBy gives the name in a member of Via, which stands between the protocol
-// and a comment.
+// receivedBy returns the name in a member of Via, which is between the protocol and a comment.
 func receivedBy(member string) string {
 	at := strings.IndexAny(member, " \t")
 	if at < 0 {
@@ -43,20 +42,18 @@ func receivedBy(member string) string {
 	return name
 }
 
-// Request makes the head that a backend gets. It copies from src, which Receive
-// has stripped, every field that belongs to the request rather than to the client's
-// connection, and then sets Weir's own:
+// Request builds the head that a backend gets. It copies from src, which Receive has stripped, every field that belongs
+// to the request and not to the client's connection, and then sets Weir's own:
 //
-//   - X-Forwarded-For: the peer, after what a trusted peer had told.
+//   - X-Forwarded-For: the peer, after what a trusted peer said.
 //   - X-Forwarded-Proto, -Host and -Port: as the client used them.
-//   - Forwarded: one more element, only where a trusted peer spoke Forwarded and no
-//     X-Forwarded-For, so that the two can never tell different things.
-//   - Via: the protocol version of the client's request, which RFC 9110 demands of a gateway.
+//   - Forwarded: one more element, only if a trusted peer sent Forwarded and no X-Forwarded-For, so that the two can
+//     never contradict each other.
+//   - Via: the protocol version of the client's request, which RFC 9110 requires of a gateway.
 //   - X-Request-Id: the id of the exchange x.
 //
-// X-Forwarded-For comes last where a trusted peer has told of others, and else before the id.
-// proto is the client's protocol version as Via writes it ("1.1", "2"). dst must
-// be empty. Values are shared with src.
+// X-Forwarded-For comes last if the peer is trusted, and otherwise before the id. proto is the client's protocol
+// version as Via writes it ("1.1", "2"). dst must be empty. Values are shared with src.
 func Request(dst, src exchange.Head, x *exchange.Exchange, proto string) {
 	came := exchange.CopyWithout(dst, src, &notPassed)
 	if came.Has(field.TE) && AcceptsTrailers(src) {
@@ -65,7 +62,7 @@ func Request(dst, src exchange.Head, x *exchange.Exchange, proto string) {
 	said := x.Connection.Said(&x.Client, proto, say)
 	if came.Has(field.Via) {
 		exchange.AddLines(dst, names.via.Line(strings.Join(append(src.Values("Via"), proto+" "+pseudonym), ", ")))
-		said = said[1:] // that it is alone
+		said = said[1:] // without its own Via
 	}
 	exchange.AddLines(dst, said...)
 	if id := x.IDLine(); id != "" {
@@ -76,7 +73,8 @@ func Request(dst, src exchange.Head, x *exchange.Exchange, proto string) {
 	}
 }
 
-// say appends the lines that are the same for all requests of a client. The first one is Via. last are those of another one with that peer.
+// say appends the lines that are the same for all requests of a client. The first one is Via. last are the lines of
+// another client with the same peer.
 func say(to, last []field.Line, client *exchange.Client, proto string) []field.Line {
 	to = append(to, viaOf(proto), schemeOf(client), portOf(client))
 	if client.Host != "" {
@@ -91,16 +89,16 @@ func say(to, last []field.Line, client *exchange.Client, proto string) []field.L
 	return append(to, names.client.Line(client.Peer.Addr().String()))
 }
 
-// notPassed are the names of a stripped request that do not go on as they are.
+// notPassed are the names of fields of a stripped request that are not copied as they are.
 var notPassed = exchange.Names{All: namesOf(hop, framing, own, pathway), Aliases: namesOf(told)}
 
-// names are those of the fields that Request sets.
+// names are the names of the fields that Request sets.
 var names = struct{ via, proto, port, host, client, forwarded field.Name }{
 	field.Named("Via"), field.Named("X-Forwarded-Proto"), field.Named("X-Forwarded-Port"), field.Named("X-Forwarded-Host"),
 	field.Named("X-Forwarded-For"), field.Named("Forwarded"),
 }
 
-// chain says who the client was that a trusted peer has told of, in the words that the peer used.
+// chain returns the lines that say who the client of a trusted peer is, in the words that the peer used.
 func chain(src exchange.Head, client *exchange.Client) (own []field.Line) {
 	peer := client.Peer.Addr().String()
 	told, lines := src.Values("X-Forwarded-For"), src.Values("Forwarded")
@@ -113,8 +111,8 @@ func chain(src exchange.Head, client *exchange.Client) (own []field.Line) {
 	return append(own, names.client.Line(strings.Join(append(slices.Clip(told), peer), ", ")))
 }
 
-// element is Weir's own forwarded-element: who called it. Scheme and host are told
-// by the elements before, which came from nearer to the client.
+// element is Weir's own forwarded-element: the peer that called Weir. Scheme and host are in the elements before it,
+// which come from nearer to the client.
 func element(peer netip.Addr) string {
 	node := peer.String()
 	if peer.Is6() {
@@ -150,7 +148,8 @@ func schemeOf(client *exchange.Client) field.Line {
 	}
 }
 
-// portOf says the port that the client called: of its authority, or its scheme's own.
+// portOf returns the line with the port that the client called: the port of its authority, or the default port of its
+// scheme.
 func portOf(client *exchange.Client) field.Line {
 	for i := len(client.Host) - 1; i >= 0; i-- {
 		c := client.Host[i]
@@ -158,7 +157,7 @@ func portOf(client *exchange.Client) field.Line {
 			return names.port.Line(client.Host[i+1:])
 		}
 		if c < '0' || c > '9' {
-			break // there is none: a name or an address ends here
+			break // no port: a name or an address ends here
 		}
 	}
 	if client.Scheme == schemeHTTPS {
@@ -167,9 +166,9 @@ func portOf(client *exchange.Client) field.Line {
 	return port80
 }
 
-// Response copies from a backend's response head the fields that belong to the
-// response rather than to the backend's connection, and tells which there were. Content-Length goes along,
-// for a response to HEAD has no other word for it.
+// Response copies from a backend's response head the fields that belong to the response and not to the backend's
+// connection, and returns the set of names in src. Content-Length is copied too, because a response to HEAD has no
+// other way to tell the length.
 func Response(dst, src exchange.Head) (came field.Set) {
 	if namesNothing(src) {
 		return exchange.CopyWithout(dst, src, &notReturned)
@@ -182,15 +181,14 @@ func Response(dst, src exchange.Head) (came field.Set) {
 	return exchange.KnownIn(src)
 }
 
-// notReturned are the names of a response that belong to its connection.
+// notReturned are the names of fields in a response that belong to its connection.
 var notReturned = exchange.Names{All: hops}
 
 // SetUpgrade asks for, or confirms, a switch to protocol on the next connection.
 func SetUpgrade(head exchange.Head, protocol string) { setHops(head, protocol, false) }
 
-// TrailerAllowed tells whether a field may stand in a trailer section: none that
-// frames, routes, authenticates or says how to read the content (RFC 9110 section
-// 6.5.1), nor one that Weir manages.
+// TrailerAllowed reports whether a field may be in a trailer section. Fields that frame, route, authenticate or say how
+// to read the content may not (RFC 9110 section 6.5.1), nor may fields that Weir manages.
 func TrailerAllowed(name string) bool {
 	if Managed(name) {
 		return false

@@ -1,5 +1,5 @@
-// Package freeport is for tests: addresses that nobody listens on, for processes that
-// must be told where to listen and for backends that are not there.
+// Package freeport is for tests: it finds addresses on which nothing listens, for processes that must be told where to
+// listen and for backends that do not exist.
 package freeport
 
 import (
@@ -10,24 +10,24 @@ import (
 	"testing"
 )
 
-// Systems give the ports above 32,767 (Linux, unless it is told otherwise) or 49,151 (RFC 6335, section 6) to whoever
-// listens on port 0 or dials. A port of theirs that was free a moment ago is soon somebody else's, where packages are
-// tested side by side.
+// Systems assign the ports above 32,767 (Linux, by default) or 49,151 (RFC 6335, section 6) to programs that listen on
+// port 0 or dial. If packages are tested in parallel, such a port that was free a moment ago may soon be taken by
+// another process.
 const lowest, highest = 10_000, 32_767
 
-// tried is where the next one is looked for, from somewhere on: a process gives each once, and two processes the
-// same one only by chance.
+// tried is where the search for the next port begins; it starts at a random number. A process returns each port once,
+// and two processes return the same one only by chance.
 var tried = rand.Uint32() //nolint:gosec // nobody is to be kept from guessing it
 
-// Address gives one on the loopback interface that nobody listens on, and which the
-// system, as it is set up usually, gives to nobody else.
+// Address returns an address on the loopback interface on which nothing listens, and which the system, in its usual
+// configuration, assigns to nothing else.
 func Address(tb testing.TB) string {
 	tb.Helper()
 	for range 100 {
 		port := lowest + int(atomic.AddUint32(&tried, 1)%(highest-lowest+1))
 		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port))) //nolint:noctx // at once
 		if err == nil {
-			_ = l.Close() // only its address is wanted
+			_ = l.Close() // only its address is needed
 			return l.Addr().String()
 		}
 	}

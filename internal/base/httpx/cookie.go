@@ -5,9 +5,8 @@ import (
 	"strings"
 )
 
-// CookieLookup gives the value of the first cookie of that name in one Cookie
-// field (RFC 6265 section 4.2.1) and whether there is one, without building a
-// map. A value's double quotes are not part of it. Names are case-sensitive.
+// CookieLookup returns the value of the first cookie of that name in one Cookie field (RFC 6265 section 4.2.1) and
+// whether there is one, without building a map. Double quotes around a value are removed. Names are case-sensitive.
 func CookieLookup(field, name string) (string, bool) {
 	for field != "" {
 		var pair string
@@ -35,8 +34,8 @@ func CookieValues(field, name string) iter.Seq[string] {
 	}
 }
 
-// CookiesWithout gives a Cookie field without the cookies of that name, or "" where
-// none is left; the others, and what stands between them, stay byte for byte.
+// CookiesWithout returns a Cookie field without the cookies of that name, or "" if none is left. The others, and what
+// separates them, stay byte for byte.
 func CookiesWithout(field, name string) string {
 	if _, ok := CookieLookup(field, name); !ok {
 		return field

@@ -1,4 +1,3 @@
-// Package httpx is HTTP's small print, each rule in one place: what a path, a
-// host and a query are before anyone looks at them, and which fields a gateway
-// strips, trusts and sets. It knows nothing of routes or backends.
+// Package httpx has the details of HTTP, each rule in one place: what a path, a host and a query are before anything
+// else looks at them, and which fields a gateway strips, trusts and sets. It knows nothing about routes or backends.
 package httpx

@@ -2,8 +2,7 @@ package httpx
 
 import "strings"
 
-// IsUnreserved holds for the characters that mean the same encoded or not
-// (RFC 3986 section 2.3).
+// IsUnreserved reports whether c means the same encoded or not (RFC 3986 section 2.3).
 func IsUnreserved(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' ||
 		c == '-' || c == '.' || c == '_' || c == '~'
@@ -11,7 +10,7 @@ func IsUnreserved(c byte) bool {
 
 func isLowerHex(c byte) bool { return 'a' <= c && c <= 'f' }
 
-// Unhex reads two hexadecimal digits of s at i, and tells whether they are there.
+// Unhex reads two hexadecimal digits of s at i, and reports whether they are there.
 func Unhex(s string, i int) (byte, bool) {
 	if i+2 > len(s) {
 		return 0, false
@@ -33,9 +32,8 @@ func hexDigit(c byte) (byte, bool) {
 	return 0, false
 }
 
-// Unescape decodes the percent-encodings of a piece of a path, once. A '+' stays
-// a '+'. What is no valid encoding stays as it is, which a normalised path does
-// not have. It allocates only where there is something to decode.
+// Unescape decodes the percent-encodings in a piece of a path, once. A '+' stays a '+'. An invalid encoding, which a
+// normalised path does not have, stays as it is. Unescape allocates only if there is something to decode.
 func Unescape(s string) string {
 	if strings.IndexByte(s, '%') < 0 {
 		return s
@@ -43,7 +41,7 @@ func Unescape(s string) string {
 	return unescape(s, false)
 }
 
-// unescape decodes s, and '+' as a blank where plus is set.
+// unescape decodes s, and '+' as a blank if plus is set.
 func unescape(s string, plus bool) string {
 	b := make([]byte, 0, len(s))
 	for i := 0; i < len(s); i++ {
@@ -54,7 +52,7 @@ func unescape(s string, plus bool) string {
 	return string(b)
 }
 
-// decodeAt gives the character that stands at s[i] and how many bytes it takes there.
+// decodeAt returns the character at s[i] and how many bytes it takes there.
 func decodeAt(s string, i int, plus bool) (byte, int) {
 	switch {
 	case s[i] == '%':

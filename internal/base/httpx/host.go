@@ -13,15 +13,13 @@ const (
 	maxLabel = 63
 )
 
-// NormalizeHost brings the authority of a request (Host or :authority) into the
-// form that routing compares: lower case, without port, without trailing dot,
-// IPv6 without brackets in its shortest form, an IPv4-mapped address as IPv4.
+// NormalizeHost converts the authority of a request (Host or :authority) into the form that routing compares: lower
+// case, without port, without trailing dot, IPv6 without brackets in its shortest form, an IPv4-mapped address as IPv4.
 // An empty authority (HTTP/1.0) stays empty and matches only routes without host.
 //
-// Everything else is a *fault.Fault of kind MalformedRequest: user information,
-// an empty name before a port, ports beyond 65535, empty or overlong labels, and
-// every character but letters, digits, '-', '_' and '.'; names beyond ASCII
-// arrive in their xn-- form. It allocates nothing where the name is lower case.
+// Everything else is a *fault.Fault of kind MalformedRequest: user information, an empty name before a port, ports
+// beyond 65535, empty or overlong labels, and every character except letters, digits, '-', '_' and '.'; non-ASCII names
+// arrive in their xn-- form. NormalizeHost allocates nothing if the name is lower case.
 func NormalizeHost(authority string) (string, error) {
 	if end, usual := usualName(authority); usual {
 		return authority[:end], nil
@@ -29,7 +27,7 @@ func NormalizeHost(authority string) (string, error) {
 	return normalizeHost(authority)
 }
 
-// normalizeHost is NormalizeHost of any authority.
+// normalizeHost is NormalizeHost for any authority.
 func normalizeHost(authority string) (string, error) {
 	switch {
 	case authority == "":
@@ -55,12 +53,12 @@ func normalizeHost(authority string) (string, error) {
 	return name, nil
 }
 
-// usualName gives where the name of an authority ends that is in its one form already, as that of nearly
-// every request: one look at each byte. Whatever is not usual is looked at more closely.
+// usualName returns where the name ends in an authority whose name is already normal, as in almost all requests. It
+// looks at each byte once. If the authority is not usual, normalizeHost examines it.
 func usualName(authority string) (end int, usual bool) {
 	label := 0
 	for i := range len(authority) {
-		if !inLabel[authority[i]] { // all is within this, for what is in labels to be gone over with the fewest steps
+		if !inLabel[authority[i]] { // everything is within this condition, to go over bytes of labels in the fewest steps
 			if i == label || i-label > maxLabel {
 				return 0, false
 			}
@@ -74,7 +72,7 @@ func usualName(authority string) (end int, usual bool) {
 	return n, label < n && n-label <= maxLabel && n <= maxName
 }
 
-// inLabel holds for what labels are made of, but for capitals.
+// inLabel says which bytes labels consist of, except capitals.
 var inLabel = makeInLabel() // a table
 
 func makeInLabel() (table [256]bool) {
@@ -89,7 +87,7 @@ func badHost(what string) *fault.Fault {
 	return fault.MalformedRequest.New("The host " + what + ".")
 }
 
-// checkName tells whether the name holds capitals, and what is wrong with it.
+// checkName reports whether the name has capitals, and what is wrong with it.
 func checkName(name string) (upper bool, problem string) {
 	label := 0
 	for i := range len(name) {
@@ -125,8 +123,7 @@ func normalizeIPv6(authority string) (string, error) {
 	return addr.Unmap().String(), nil
 }
 
-// validPort holds for the digits of a port from 0 to 65535, and for none at all
-// (RFC 3986 section 3.2.3).
+// validPort accepts the digits of a port from 0 to 65535, and the empty string (RFC 3986 section 3.2.3).
 func validPort(port string) bool {
 	if len(port) > 5 {
 		return false

@@ -2,11 +2,9 @@ package httpx
 
 import "strings"
 
-// HostnameFit tells how well a listener's hostname fits a normalised host, the
-// larger the more specific: 0 not at all, 1 for a hostname that is empty and so
-// fits every host, more for a wildcard ("*.shop.dev" covers one or more labels,
-// never shop.dev itself), and most for the host's own name (Gateway API, "distinct
-// listeners").
+// HostnameFit returns how well a listener's hostname fits a normalised host; a larger value is more specific. It is 0
+// for no fit, 1 for an empty hostname, which fits every host, more for a wildcard ("*.shop.dev" covers one or more
+// labels, never shop.dev itself), and most for the host's own name (Gateway API, "distinct listeners").
 func HostnameFit(hostname, host string) int {
 	if suffix, ok := strings.CutPrefix(hostname, "*"); ok {
 		if len(host) > len(suffix) && strings.HasSuffix(host, suffix) {

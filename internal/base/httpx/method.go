@@ -2,7 +2,7 @@ package httpx
 
 import "net/http"
 
-// IsSafe tells whether a method asks for no change (RFC 9110 section 9.2.1).
+// IsSafe reports whether a method asks for no change (RFC 9110 section 9.2.1).
 func IsSafe(method string) bool {
 	switch method {
 	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
@@ -12,7 +12,7 @@ func IsSafe(method string) bool {
 	}
 }
 
-// IsIdempotent tells whether to ask twice with a method is as good as to ask once (RFC
+// IsIdempotent reports whether sending a request with this method twice has the same effect as sending it once (RFC
 // 9110 section 9.2.2).
 func IsIdempotent(method string) bool {
 	return IsSafe(method) || method == http.MethodPut || method == http.MethodDelete

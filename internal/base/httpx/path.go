@@ -10,34 +10,28 @@ import (
 // Path is a request's path in the one form that is matched, authorized and
 // forwarded.
 type Path struct {
-	// Text begins with a slash and is still percent-encoded where it has to be.
-	// It holds no empty segment but a last one, no dot segment in any spelling,
-	// no backslash, no encoded control character and only valid UTF-8.
+	// Text begins with a slash and is still percent-encoded where necessary. It has no empty segment except possibly
+	// the last one, no dot segment in any spelling, no backslash, no encoded control character and only valid UTF-8.
 	Text string
-	// EncodedSlash tells that Text holds a separator that servers disagree on:
-	// an encoded slash or backslash (%2F, %5C, or encoded twice as %252F), or
-	// the ';' of a path parameter, which Java servers cut off before they match
-	// ("/admin;x" is "/admin" to them). It must be refused unless the route
-	// opted in.
+	// EncodedSlash means that Text holds a separator that servers disagree on: an encoded slash or backslash (%2F, %5C,
+	// or encoded twice as %252F), or the ';' of a path parameter, which Java servers cut off before they match
+	// ("/admin;x" is "/admin" to them). The path must be refused unless the route opted in.
 	EncodedSlash bool
 }
 
-// NormalizePath brings the path of a request target (without query) into its
-// one form, or refuses it with a *fault.Fault of kind MalformedRequest or
-// AmbiguousPath whose Detail names the offending part. An empty path is "/"
-// (RFC 9110 section 4.2.3). It allocates nothing where raw is normal already.
+// NormalizePath converts the path of a request target (without query) into its one form. It refuses some paths with a
+// *fault.Fault of kind MalformedRequest or AmbiguousPath whose Detail names the offending part. An empty path is "/"
+// (RFC 9110 section 4.2.3). NormalizePath allocates nothing if raw is already normal.
 //
-// Repaired, because clients send it without meaning harm, and the backend sees
-// the repaired form: percent-encoded unreserved characters are decoded and the
-// digits of all other encodings made upper case (RFC 3986 section 6.2.2),
-// characters that may not stand in a path are encoded, and slashes in a row,
-// the mark of a base URL joined carelessly, become one.
+// Some things are repaired, because clients send them without meaning harm, and the backend sees the repaired form:
+// percent-encoded unreserved characters are decoded and the digits of all other encodings made upper case (RFC 3986
+// section 6.2.2), characters that may not occur in a path are encoded, and consecutive slashes, the mark of a base URL
+// joined carelessly, become one.
 //
-// Refused, because two servers read it as two paths: dot segments, for browsers
-// and curl resolve them before they send, and what is left is somebody probing;
-// this holds for every spelling of them, with encoded dots, beside an encoded
-// slash, or with a parameter ("..;x"); backslashes; encoded control characters;
-// percent signs that would decode a second time; and invalid or overlong UTF-8.
+// Other things are refused, because two servers may read them as two different paths: backslashes; encoded control
+// characters; percent signs that would decode a second time; invalid or overlong UTF-8; and dot segments. Browsers and
+// curl resolve dot segments before they send a request, so that any left are someone probing. They are refused in every
+// spelling: with encoded dots, next to an encoded slash, or with a parameter ("..;x").
 func NormalizePath(raw string) (Path, error) {
 	if raw != "" && normalUntil(raw) == len(raw) {
 		return Path{Text: raw}, nil
@@ -45,7 +39,8 @@ func NormalizePath(raw string) (Path, error) {
 	return normalizePath(raw)
 }
 
-// NormalizeTarget is NormalizePath for the path of a request target, with the query that follows it, without its '?'.
+// NormalizeTarget is NormalizePath for the path of a request target. It also returns the query that follows the path,
+// without its '?'.
 func NormalizeTarget(target string) (path Path, query string, err error) {
 	if end := normalUntil(target); end > 0 {
 		if end == len(target) {
@@ -60,8 +55,8 @@ func NormalizeTarget(target string) (path Path, query string, err error) {
 	return path, query, err
 }
 
-// normalUntil gives how far the beginning of a target is a path that is seen at a glance to be in its one form, as nearly
-// every one is as a whole: without encodings, parameters, and segments that are empty or begin with a dot.
+// normalUntil returns the length of the prefix of a target that is evidently a normal path: without encodings,
+// parameters, and segments that are empty or begin with a dot. For almost all targets that is the whole path.
 func normalUntil(target string) int {
 	if target == "" || target[0] != '/' {
 		return 0
@@ -76,7 +71,7 @@ func normalUntil(target string) int {
 	return len(target)
 }
 
-// normalizePath is NormalizePath of any path.
+// normalizePath is NormalizePath for any path.
 func normalizePath(raw string) (Path, error) {
 	switch {
 	case raw == "":
@@ -100,16 +95,16 @@ func normalizePath(raw string) (Path, error) {
 type class uint8
 
 const (
-	encode    class = iota // may not stand in a path as it is, but its encoding may
-	plain                  // pchar of RFC 3986 section 3.3, but for ';' and '%'
+	encode    class = iota // may not occur in a path as it is, but its encoding may
+	plain                  // pchar of RFC 3986 section 3.3, except ';' and '%'
 	slash                  // ends a segment
 	semicolon              // begins a parameter
 	percent                // begins an encoding
-	refused                // blanks, controls, '?' and '#': no part of any path
-	backslash              // a slash to some
+	refused                // blanks, controls, '?' and '#': not part of any path
+	backslash              // some servers read it as a slash
 )
 
-// classes is read only.
+// classes is read-only.
 var classes = makeClasses()
 
 func makeClasses() (table [256]class) {
@@ -125,11 +120,10 @@ func makeClasses() (table [256]class) {
 	return table
 }
 
-// scanner is one pass over a path: it refuses, or tells whether the path is in
-// its normal form.
+// scanner is one pass over a path: it refuses the path, or determines whether it is in its normal form.
 type scanner struct {
 	path    string
-	start   int // of the segment under the eye; encoded slashes begin one too
+	start   int // of the current segment; encoded slashes begin one too
 	name    int // where that segment's name ends before a ';', -1 while there is none
 	hidden  bool
 	rewrite bool
@@ -175,7 +169,7 @@ func (s *scanner) parameter(i int) {
 	}
 }
 
-// endSegment judges the segment that ends before i; the next begins at next.
+// endSegment checks the segment that ends before i; the next one begins at next.
 func (s *scanner) endSegment(i, next int) {
 	end := i
 	if s.name >= 0 {
@@ -190,7 +184,7 @@ func (s *scanner) endSegment(i, next int) {
 	s.start, s.name = next, -1
 }
 
-// escape judges the percent-encoding at i and gives its length.
+// escape checks the percent-encoding at i and returns its length.
 func (s *scanner) escape(i int) int {
 	c, ok := Unhex(s.path, i+1)
 	if !ok {
@@ -216,9 +210,8 @@ func (s *scanner) escape(i int) int {
 	return 3
 }
 
-// double judges an encoded percent sign at i: whoever decodes twice must not
-// find another path behind it. A slash is the one thing that people encode
-// twice on purpose, because their server decodes once too often.
+// double checks an encoded percent sign at i: a server that decodes twice must not find another path behind it. A slash
+// is the only character that people encode twice on purpose, because their server decodes once too often.
 func (s *scanner) double(i int) int {
 	switch c, ok := Unhex(s.path, i+3); {
 	case !ok:
@@ -232,8 +225,8 @@ func (s *scanner) double(i int) int {
 	return 5
 }
 
-// character judges the encoded bytes beyond ASCII that begin at i: together they must
-// be one character of valid UTF-8, in its shortest form (RFC 3629 section 3).
+// character checks the encoded non-ASCII bytes that begin at i: together they must be one character of valid UTF-8, in
+// its shortest form (RFC 3629 section 3).
 func (s *scanner) character(i int) int {
 	var buf [utf8.UTFMax]byte
 	n := 0

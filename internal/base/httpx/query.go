@@ -7,11 +7,10 @@ import (
 	"github.com/weir-gateway/weir/internal/base/fault"
 )
 
-// QueryLookup gives the first value of the parameter name in the raw query
-// (without '?') and whether there is one. Names and values are decoded once as
-// forms are (WHATWG URL, application/x-www-form-urlencoded): '+' is a blank,
-// parameters stand between '&' and nowhere else. A parameter without '=' has
-// the value "". Nothing is allocated but for a value that holds an encoding.
+// QueryLookup returns the first value of the parameter name in the raw query (without '?') and whether there is one.
+// Names and values are decoded once, as in forms (WHATWG URL, application/x-www-form-urlencoded): '+' is a blank, and
+// only '&' separates parameters. A parameter without '=' has the value "". It allocates nothing except for a value that
+// holds an encoding.
 func QueryLookup(raw, name string) (string, bool) {
 	for raw != "" {
 		var pair string
@@ -25,8 +24,7 @@ func QueryLookup(raw, name string) (string, bool) {
 	return "", false
 }
 
-// QueryValues yields all values of the parameter name in the order in which they
-// stand, decoded as QueryLookup does.
+// QueryValues yields all values of the parameter name in their order, decoded as in QueryLookup.
 func QueryValues(raw, name string) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for pair := range strings.SplitSeq(raw, "&") {
@@ -37,8 +35,8 @@ func QueryValues(raw, name string) iter.Seq[string] {
 	}
 }
 
-// QueryPairs yields all parameters of the raw query in the order in which they stand, decoded as
-// QueryLookup does. A ';' parts them too: it is for who has to know what any server might read.
+// QueryPairs yields all parameters of the raw query in their order, decoded as in QueryLookup. A ';' separates them
+// too: QueryPairs is for callers that have to know what any server might read.
 func QueryPairs(raw string) iter.Seq2[string, string] {
 	return func(yield func(name, value string) bool) {
 		for pair := range strings.FieldsFuncSeq(raw, func(r rune) bool { return r == '&' || r == ';' }) {
@@ -50,7 +48,7 @@ func QueryPairs(raw string) iter.Seq2[string, string] {
 	}
 }
 
-// formDecoded decodes a name or a value; one without encodings is itself.
+// formDecoded decodes a name or a value. It returns one without encodings as it is.
 func formDecoded(encoded string) string {
 	if !strings.ContainsAny(encoded, "%+") {
 		return encoded
@@ -58,8 +56,8 @@ func formDecoded(encoded string) string {
 	return unescape(encoded, true)
 }
 
-// QueryWithout gives the raw query without the parameter name, however it is
-// encoded; the others stay byte for byte.
+// QueryWithout returns the raw query without the parameter name, however that is encoded; the others stay byte for
+// byte.
 func QueryWithout(raw, name string) string {
 	if _, ok := QueryLookup(raw, name); !ok {
 		return raw
@@ -90,9 +88,8 @@ func equalDecoded(encoded, plain string) bool {
 	return at == len(plain)
 }
 
-// CheckQuery refuses, with a *fault.Fault, a raw query that a policy and a
-// backend may read as different parameters: incomplete percent-encodings, a ';'
-// that some servers take for an '&', and characters that may not stand in a
+// CheckQuery refuses, with a *fault.Fault, a raw query that a policy and a backend may read as different parameters:
+// incomplete percent-encodings, a ';', which some servers take for an '&', and characters that are not allowed in a
 // request target. A query that passes is forwarded exactly as it was checked.
 func CheckQuery(raw string) error {
 	for i := 0; i < len(raw); i++ {

@@ -14,12 +14,10 @@ import (
 
 var errNotFinite = errors.New("json: infinity and NaN have no JSON form")
 
-// Append writes v to dst: nil, bool, string, the integer and float types that
-// appear in decoded trees, json.Number, json.RawMessage, Raw and Value (these as
-// they are), []byte (base64), []any, []string and map[string]any (sorted by
-// name). Anything else, a number that is not finite, a json.Number or
-// RawMessage that is no JSON, and nesting deeper than 10000 are errors; dst
-// then holds a part.
+// Append writes v to dst: nil, bool, string, the integer and float types that occur in decoded trees, json.Number,
+// json.RawMessage, Raw and Value (the last four as they are), []byte (base64), []any, []string and map[string]any
+// (sorted by name). Any other type, a number that is not finite, a json.Number or RawMessage that is not valid JSON,
+// and nesting deeper than 10000 are errors. dst then holds partial output.
 func Append(dst []byte, v any) ([]byte, error) { return appendAny(dst, v, mostDepth) }
 
 func appendAny(dst []byte, v any, depth int) ([]byte, error) {
@@ -60,7 +58,7 @@ func appendAny(dst []byte, v any, depth int) ([]byte, error) {
 	}
 }
 
-// appendOther writes what is seldom.
+// appendOther writes the less common types.
 func appendOther(dst []byte, v any) ([]byte, error) {
 	switch v := v.(type) {
 	case json.Number:
@@ -85,7 +83,7 @@ func appendOther(dst []byte, v any) ([]byte, error) {
 	}
 }
 
-// appendChecked writes a text that says that it is JSON; kind Invalid is any.
+// appendChecked writes a text that should be JSON; kind Invalid accepts any kind.
 func appendChecked(dst, text []byte, kind Kind) ([]byte, error) {
 	parsed, err := Parse(text, Options{MaxBytes: mostBytes, MaxDepth: mostDepth})
 	if err != nil {
@@ -147,8 +145,8 @@ func AppendFloat(dst []byte, f float64) []byte {
 
 const hex = "0123456789abcdef"
 
-// AppendString writes s as a JSON string. Only what has to be is escaped, and
-// U+2028 and U+2029 for JavaScript's sake; invalid UTF-8 becomes U+FFFD.
+// AppendString writes s as a JSON string. It escapes only what must be escaped, and U+2028 and U+2029 for the sake of
+// JavaScript. Invalid UTF-8 becomes U+FFFD.
 func AppendString(dst []byte, s string) []byte {
 	dst = append(dst, '"')
 	start := 0

@@ -6,11 +6,11 @@ import (
 	"unicode/utf8"
 )
 
-// Raw is a JSON text that was checked, which Append writes as it is.
+// Raw is a checked JSON text, which Append writes as it is.
 type Raw []byte
 
-// Check is Parse for a text that nobody will look into. It copies nothing: what it gives is a
-// part of data, which must stay as it is for as long as that is used.
+// Check is Parse for a text whose contents are not accessed. It copies nothing: the result is a part of data, which
+// must not change while the result is used.
 func Check(data []byte, options Options) (Raw, error) {
 	if err := options.fits(data); err != nil {
 		return nil, err
@@ -19,19 +19,19 @@ func Check(data []byte, options Options) (Raw, error) {
 	if root, ok := c.whole(); ok && !options.Unique {
 		return Raw(data[root.start:root.end]), nil
 	}
-	v, err := Parse(data, options) // which says what is wrong
+	v, err := Parse(data, options) // returns what is wrong
 	return Raw(v.Raw()), err
 }
 
-// checker tells whether a text is one that a parser takes, and keeps nothing of what is in
-// it, which takes a fifth of the time. It does not say what is wrong: a parser does.
+// checker reports whether a text is one that a parser accepts. It records nothing of the contents, and so takes a fifth
+// of the time. It does not say what is wrong; a parser does.
 type checker struct {
 	text  []byte
 	at    int
 	depth int // how much deeper it may go
 }
 
-// whole checks the one value that a text is, and gives its item.
+// whole checks the one value that the text must consist of, and returns its item.
 func (c *checker) whole() (root item, ok bool) {
 	kind := kindOf(c.skip())
 	start := c.at
@@ -43,7 +43,7 @@ func (c *checker) whole() (root item, ok bool) {
 	return root, c.at == len(c.text)
 }
 
-// kindOf is the kind of a value that begins with a byte, if it is one.
+// kindOf returns the kind of a value that begins with this byte, assuming that the value is valid.
 func kindOf(first byte) Kind {
 	switch first {
 	case '{':
@@ -61,7 +61,7 @@ func kindOf(first byte) Kind {
 	}
 }
 
-// skip goes over blanks and gives the byte behind them, 0 at the end.
+// skip skips blanks and returns the byte after them, 0 at the end.
 func (c *checker) skip() byte {
 	for c.at < len(c.text) {
 		switch b := c.text[c.at]; b {
@@ -101,7 +101,7 @@ func (c *checker) word(w string) bool {
 	return true
 }
 
-// container reads an object or a list, by its last byte.
+// container checks an object or a list; end is its last byte.
 func (c *checker) container(end byte) bool {
 	if c.depth == 0 {
 		return false
@@ -139,7 +139,7 @@ func (c *checker) name() bool {
 	return true
 }
 
-// number reads RFC 8259 section 6: [-] int [frac] [exp].
+// number checks RFC 8259 section 6: [-] int [frac] [exp].
 func (c *checker) number() bool {
 	if c.is('-') {
 		c.at++
@@ -175,7 +175,7 @@ func (c *checker) digits() bool {
 	return c.at > start
 }
 
-// str reads a string and checks escapes and UTF-8.
+// str checks a string, with its escapes and UTF-8.
 func (c *checker) str() bool {
 	c.at++
 	start, ascii := c.at, true
@@ -211,15 +211,15 @@ func (c *checker) escape() bool {
 // longestEscape is the length of \u0000.
 const longestEscape = 6
 
-// plainBytes is how many bytes at the beginning of s are ASCII that stands for itself in a
-// string. It looks at eight of them at a time.
+// plainBytes returns how many bytes at the beginning of s are ASCII characters that stand for themselves in a string.
+// It looks at eight bytes at a time.
 func plainBytes(s []byte) int {
 	const ones, highs = 0x0101010101010101, 0x8080808080808080
 	n := 0
 	for ; len(s)-n >= 8; n += 8 {
 		x := binary.LittleEndian.Uint64(s[n:])
 		quote, slash := x^(ones*'"'), x^(ones*'\\')
-		// The high bit of each byte that is not plain, and perhaps of some behind the first of these.
+		// The high bit of each byte that is not plain, and perhaps of some bytes after the first such byte.
 		other := (x | (x - ones*' ') | (quote - ones) | (slash - ones)) & highs
 		if other != 0 {
 			return n + bits.TrailingZeros64(other)/8

@@ -1,11 +1,8 @@
-// Package jsonx reads and writes JSON as a gateway has to: without changing
-// what it does not touch.
+// Package jsonx reads and writes JSON as a gateway needs it: without changing what it does not touch.
 //
-// Parse validates a document once and gives a Value that points into it.
-// Nothing is decoded before it is asked for, numbers never pass through a
-// float64, and a Value that is written again is its own bytes. What another
-// parser might read differently is refused: invalid UTF-8, and on demand
-// members of the same name (RFC 8259 sections 4 and 8.1).
+// Parse validates a document once and returns a Value that points into it. Nothing is decoded before it is asked for,
+// numbers never pass through a float64, and a Value is written with its original bytes. Input that another parser might
+// read differently is refused: invalid UTF-8, and on request members with the same name (RFC 8259 sections 4 and 8.1).
 //
 // Append writes such Values and plain Go trees, without HTML escaping.
 package jsonx
@@ -22,7 +19,7 @@ import (
 // Kind is the kind of a Value.
 type Kind uint8
 
-// The kinds. Invalid is that of the zero Value.
+// The kinds. Invalid is the kind of the zero Value.
 const (
 	Invalid Kind = iota
 	Null
@@ -37,34 +34,33 @@ func (k Kind) String() string {
 	return [...]string{"nothing", "null", "true or false", "a number", "a string", "a list", "an object"}[k]
 }
 
-// Value is a place in a parsed document. It is a small value to be copied, is
-// immutable and may be shared by goroutines. It keeps its document alive.
+// Value is a position in a parsed document. It is small and passed by value, is immutable and may be shared by
+// goroutines. It keeps its document alive.
 type Value struct {
 	doc *document
 	at  int
 }
 
-// document is a text and the flat list of what is in it, in order: a list is
-// followed by its elements, an object by name, value, name, value.
+// document is a text and the flat list of its values, in order: a list is followed by its elements, an object by name,
+// value, name, value.
 type document struct {
 	text  string
 	items []item
-	// index holds for every large list its elements, and for every large object its
-	// names in their order (of the text among equal ones), so that a hostile
-	// document is no slower to ask than another.
+	// index holds for every large list its elements, and for every large object its names in sorted order (equal names
+	// in the order of the text), so that access to a hostile document is no slower than to others.
 	index map[int][]uint32
 }
 
 // item is one value or member name; 20 bytes.
 type item struct {
 	start, end uint32 // in the text, quotes and brackets included
-	next       uint32 // the item after this one and all that is in it
+	next       uint32 // the item after this one and everything in it
 	size       uint32 // elements of a list, members of an object
 	kind       Kind
 	escaped    bool // a string with a backslash in it
 }
 
-// Kind tells what v is.
+// Kind returns the kind of v.
 func (v Value) Kind() Kind {
 	if v.doc == nil {
 		return Invalid
@@ -74,7 +70,7 @@ func (v Value) Kind() Kind {
 
 func (v Value) item() *item { return &v.doc.items[v.at] }
 
-// Raw is v's own text as it was received, without blanks around it; "" for the zero Value.
+// Raw is v's own text as it was received, without surrounding blanks; "" for the zero Value.
 func (v Value) Raw() string {
 	if v.doc == nil {
 		return ""
@@ -92,7 +88,7 @@ func (v Value) Offset() int {
 
 func (d *document) raw(at int) string { return d.text[d.items[at].start:d.items[at].end] }
 
-// Text is the content of a string, or "" where v is none.
+// Text is the content of a string, or "" if v is not a string.
 func (v Value) Text() string {
 	if v.Kind() != String {
 		return ""
@@ -100,7 +96,7 @@ func (v Value) Text() string {
 	return v.doc.unquoted(v.at)
 }
 
-// unquoted decodes the string at an item; without escapes it is a part of the text.
+// unquoted decodes the string at an item; a string without escapes is a substring of the text.
 func (d *document) unquoted(at int) string {
 	it := &d.items[at]
 	inner := d.text[it.start+1 : it.end-1]
@@ -110,19 +106,19 @@ func (d *document) unquoted(at int) string {
 	return unescape(inner)
 }
 
-// Bool is v's truth, false where v is no Bool.
+// Bool is the value of a Bool, false for other kinds.
 func (v Value) Bool() bool { return v.Kind() == Bool && v.Raw() == "true" }
 
-// Int gives a number that is written as an integer and fits.
+// Int returns the value of a number that is written as an integer and fits in an int64.
 func (v Value) Int() (int64, bool) {
 	if v.Kind() != Number {
 		return 0, false
 	}
-	n, err := strconv.ParseInt(v.Raw(), 10, 64) // refuses '.', 'e' and what does not fit
+	n, err := strconv.ParseInt(v.Raw(), 10, 64) // refuses '.', 'e' and integers that do not fit
 	return n, err == nil
 }
 
-// Len is the number of elements of a list or members of an object, else 0.
+// Len is the number of elements of a list or members of an object, and 0 for other kinds.
 func (v Value) Len() int {
 	if v.doc == nil {
 		return 0
@@ -130,7 +126,7 @@ func (v Value) Len() int {
 	return int(v.item().size)
 }
 
-// Get gives the member of that name. Of several the last one counts.
+// Get returns the member of that name. If there are several, the last one counts.
 func (v Value) Get(name string) (Value, bool) {
 	if v.Kind() != Object {
 		return Value{}, false
@@ -166,7 +162,7 @@ func (d *document) nameIs(at int, name string) bool {
 	return d.text[it.start+1:it.end-1] == name
 }
 
-// At gives the i-th element of a list, or the zero Value.
+// At returns the i-th element of a list, or the zero Value.
 func (v Value) At(i int) Value {
 	if v.Kind() != List || i < 0 || i >= v.Len() {
 		return Value{}
@@ -197,7 +193,7 @@ func (v Value) Elements() iter.Seq[Value] {
 	}
 }
 
-// Members yields names and values of an object in their order, equal names included.
+// Members yields the names and values of an object in their order, including equal names.
 func (v Value) Members() iter.Seq2[string, Value] {
 	return func(yield func(string, Value) bool) {
 		if v.Kind() != Object {
@@ -213,8 +209,8 @@ func (v Value) Members() iter.Seq2[string, Value] {
 	}
 }
 
-// Any decodes v whole: nil, bool, string, int64 for integers that fit,
-// json.Number for all other numbers, []any and map[string]any.
+// Any decodes all of v: nil, bool, string, int64 for integers that fit, json.Number for all other numbers, []any and
+// map[string]any.
 func (v Value) Any() any {
 	switch v.Kind() {
 	case Bool:
@@ -251,19 +247,18 @@ func (v Value) MarshalJSON() ([]byte, error) {
 	return []byte(v.Raw()), nil
 }
 
-// Options bound what Parse takes. The zero value has the defaults.
+// Options bound what Parse accepts. The zero value has the defaults.
 type Options struct {
 	MaxBytes int // of the text, 8 MiB by default; 1 GiB at most
 	MaxDepth int // of nesting, 128 by default
-	// Unique refuses an object that has a name twice: a policy must not read
-	// another member than the backend does.
+	// Unique refuses an object that has a name twice: a policy must not read a different member than the backend does.
 	Unique bool
-	// Whole tells that nobody will look into the value: nothing of what is in it is
-	// kept, so that it has a Kind and its Raw text, and no elements or members.
+	// Whole means that the contents of the value are not accessed. Nothing is recorded of them, so the value has a Kind
+	// and its Raw text, but no elements or members.
 	Whole bool
 }
 
-// The defaults of Options, and what no option goes beyond: offsets are 32 bits wide.
+// The defaults of Options, and their maximum values: offsets are 32 bits wide.
 const (
 	defaultBytes = 8 << 20
 	defaultDepth = 128
@@ -271,7 +266,7 @@ const (
 	mostDepth    = 10_000
 )
 
-// SyntaxError is why a text was refused.
+// SyntaxError is the reason why a text was refused.
 type SyntaxError struct {
 	Offset int // in bytes
 	Text   string
@@ -281,15 +276,15 @@ func (e *SyntaxError) Error() string {
 	return "json: " + e.Text + " at byte " + strconv.Itoa(e.Offset)
 }
 
-// TooLargeError is a text of more than MaxBytes.
+// TooLargeError is returned for a text of more than MaxBytes.
 type TooLargeError struct{ Limit int }
 
 func (e *TooLargeError) Error() string {
 	return fmt.Sprintf("json: the text has more than %d bytes", e.Limit)
 }
 
-// Parse reads one JSON text; blanks may stand around it. The error is a
-// *SyntaxError or a *TooLargeError. data is copied.
+// Parse reads one JSON text, which blanks may surround. The error is a *SyntaxError or a *TooLargeError. data is
+// copied.
 func Parse(data []byte, options Options) (Value, error) {
 	if err := options.fits(data); err != nil {
 		return Value{}, err
@@ -298,7 +293,7 @@ func Parse(data []byte, options Options) (Value, error) {
 	if options.Whole {
 		return p.onlyWhole(data)
 	}
-	// All values and names follow a comma, a colon or a bracket; few of those are in strings.
+	// All values and names follow a comma, a colon or a bracket; few of these occur in strings.
 	p.items = make([]item, 0, 2+strings.Count(p.text, ",")+strings.Count(p.text, ":")+strings.Count(p.text, "{")+strings.Count(p.text, "["))
 	if err := p.whole(); err != nil {
 		return Value{}, err
@@ -325,7 +320,7 @@ func (o Options) depth() int {
 	return defaultDepth
 }
 
-// onlyWhole reads the text data for Options.Whole. What is wrong with one the parser tells.
+// onlyWhole reads the text data for Options.Whole. If it is invalid, the parser says what is wrong.
 func (p *parser) onlyWhole(data []byte) (Value, error) {
 	c := checker{text: data, depth: p.depth}
 	root, ok := c.whole()

@@ -2,9 +2,8 @@ package jsonx
 
 import "strings"
 
-// ListBuilder makes one list of values that were parsed apart, without parsing them
-// again: what was added is copied, so that the document it came from may go. The
-// zero value is an empty list. It is not safe for concurrent use.
+// ListBuilder builds one list from values that were parsed separately, without parsing them again. Added values are
+// copied, so that their documents can be freed. The zero value is an empty list. It is not safe for concurrent use.
 type ListBuilder struct {
 	text  strings.Builder
 	items []item
@@ -12,7 +11,7 @@ type ListBuilder struct {
 	at    []uint32 // the elements
 }
 
-// Add appends v, a null where it is the zero Value. All together may have 1 GiB.
+// Add appends v, or null for the zero Value. The total may be up to 1 GiB.
 func (b *ListBuilder) Add(v Value) {
 	if len(b.items) == 0 {
 		b.items = append(b.items, item{kind: List})
@@ -44,7 +43,8 @@ func (b *ListBuilder) Add(v Value) {
 
 const null = "null"
 
-// shifted are places of a document in another one. Places before it wrap around, and back.
+// shifted moves indices of one document to another one. For indices before the value, the unsigned arithmetic wraps
+// around, and back.
 func shifted(places []uint32, by uint32) []uint32 {
 	moved := make([]uint32, len(places))
 	for i, at := range places {
@@ -60,7 +60,7 @@ func (b *ListBuilder) setIndex(i int, index []uint32) {
 	b.index[i] = index
 }
 
-// Value gives the list. Nothing may be added any more.
+// Value returns the list. Nothing may be added after that.
 func (b *ListBuilder) Value() Value {
 	if len(b.items) == 0 {
 		b.items = append(b.items, item{kind: List})
@@ -75,7 +75,7 @@ func (b *ListBuilder) Value() Value {
 	return Value{&document{text: b.text.String(), items: b.items, index: b.index}, 0}
 }
 
-// Held is about how many bytes the document of v takes in memory.
+// Held is the approximate number of bytes that the document of v takes in memory.
 func (v Value) Held() int {
 	if v.doc == nil {
 		return 0
@@ -87,7 +87,7 @@ func (v Value) Held() int {
 	return n
 }
 
-// What items and an entry of the index take.
+// The sizes of an item and of an entry of the index.
 const (
 	itemBytes  = 20
 	indexBytes = 64

@@ -8,17 +8,18 @@ import (
 	"unicode/utf8"
 )
 
-// large is how many elements or members a list or object has before it gets an index.
+// large is the largest number of elements or members for which a list or object has no index.
 const large = 16
 
-// parser makes a document. It is not one yet, so that what grows stays on the stack of Parse.
+// parser builds a document. It embeds the document by value, and Parse copies that at the end, so that what grows
+// meanwhile stays on the stack of Parse.
 type parser struct {
 	document
 
 	at     int
 	depth  int // how much deeper it may go
 	unique bool
-	names  []named // for checkNames, to be used again
+	names  []named // for checkNames, reused
 }
 
 // named is a member: its name, decoded once, and the item of the name.
@@ -29,7 +30,7 @@ type named struct {
 
 func (p *parser) fail(text string) error { return &SyntaxError{p.at, text} }
 
-// peek gives the next byte, 0 at the end (a NUL is no part of any JSON text).
+// peek returns the next byte, 0 at the end (a NUL is not part of any JSON text).
 func (p *parser) peek() byte {
 	if p.at < len(p.text) {
 		return p.text[p.at]
@@ -48,7 +49,7 @@ func (p *parser) blanks() {
 	}
 }
 
-// whole reads the one value that a text is.
+// whole reads the one value that the text must consist of.
 func (p *parser) whole() error {
 	if err := p.value(); err != nil {
 		return err
@@ -152,7 +153,7 @@ func (p *parser) member() error {
 	return p.value()
 }
 
-// container reads what list and object share: brackets, commas, the count.
+// container reads what a list and an object have in common: brackets, commas, the count.
 func (p *parser) container(kind Kind, end byte) error {
 	if p.depth == 0 {
 		return p.fail("the nesting is too deep")
@@ -190,7 +191,7 @@ func (p *parser) end(i int) {
 	p.depth++
 }
 
-// element reads one of what a container holds.
+// element reads one element or member of a container.
 func (p *parser) element(of Kind) error {
 	if of == Object {
 		return p.member()
@@ -198,8 +199,7 @@ func (p *parser) element(of Kind) error {
 	return p.value()
 }
 
-// checkNames looks for equal names in the object at item i and, where it is large,
-// makes its index.
+// checkNames looks for equal names in the object at item i and, if it is large, builds its index.
 func (p *parser) checkNames(i int) error {
 	size := p.items[i].size
 	if size <= large && (!p.unique || p.plainlyUnique(i)) {
@@ -231,7 +231,7 @@ func (p *parser) checkNames(i int) error {
 	return nil
 }
 
-// plainlyUnique tells that the names of a small object need no decoding, and are all different.
+// plainlyUnique reports whether the names of a small object need no decoding and are all different.
 func (p *parser) plainlyUnique(i int) bool {
 	var seen [large]string
 	at := uint32(i) + 1
@@ -280,7 +280,7 @@ func (p *parser) number() error {
 	return nil
 }
 
-// digits skips digits and tells whether there were any.
+// digits skips digits and reports whether there were any.
 func (p *parser) digits() bool {
 	start := p.at
 	for c := p.peek(); c >= '0' && c <= '9'; c = p.peek() {
@@ -294,7 +294,7 @@ func (p *parser) str() error {
 	i := p.open(String)
 	start := p.at
 	p.at++
-	var all byte // the bits of all bytes
+	var all byte // all bytes, ORed
 	for text := p.text; p.at < len(text); {
 		c := text[p.at]
 		if c >= ' ' && c != '"' && c != '\\' {
@@ -335,7 +335,7 @@ func (p *parser) escape() error {
 	return p.fail("this escape is unknown")
 }
 
-// escapeLength is the length of the escape that s begins with, 0 where it is none.
+// escapeLength is the length of the escape at the beginning of s, 0 if that is not an escape.
 func escapeLength(s string) int {
 	switch {
 	case len(s) > 1 && strings.IndexByte(`"\/bfnrt`, s[1]) >= 0:
@@ -371,7 +371,7 @@ func hex4(s string) (rune, bool) {
 	return r, true
 }
 
-// unescape decodes a string that was checked. Half a surrogate pair becomes U+FFFD.
+// unescape decodes a string that was checked. An unpaired surrogate becomes U+FFFD.
 func unescape(s string) string {
 	var b strings.Builder
 	b.Grow(len(s))
@@ -414,7 +414,7 @@ func unescapedByte(c byte) byte {
 	}
 }
 
-// pair joins a surrogate with the one that follows in rest, where one does.
+// pair combines a surrogate with the one at the beginning of rest, if there is one.
 func pair(first rune, rest string) (rune, string) {
 	if strings.HasPrefix(rest, `\u`) {
 		if second, ok := hex4(rest[2:]); ok {

@@ -1,8 +1,7 @@
-// Package loopback tells who is on this machine, for APIs that answer nobody else:
-// by the other end of the connection, by the name that was asked for, and by what
-// browsers say of themselves. One of the three alone is not enough: a web page
-// reaches loopback from the browser of whoever looks at it, and a name of its own may
-// lead there (DNS rebinding).
+// Package loopback determines whether a request comes from this machine, for APIs that answer no other requests. It
+// checks the other end of the connection, the host name that was asked for, and what browsers say about themselves.
+// None of these alone is enough: a web page can reach loopback from its visitor's browser, and a host name of its own
+// may resolve to loopback (DNS rebinding).
 package loopback
 
 import (
@@ -14,8 +13,8 @@ import (
 	"github.com/weir-gateway/weir/internal/base/exchange"
 )
 
-// Peer tells whether a request's RemoteAddr is on this machine: a loopback address,
-// or a Unix socket, whose file's mode is its guard.
+// Peer reports whether a request's RemoteAddr is on this machine: a loopback address, or a Unix socket, which is
+// protected by the mode of its file.
 func Peer(remote string) bool {
 	if remote == "" || remote[0] == '@' || remote[0] == '/' {
 		return true
@@ -24,7 +23,7 @@ func Peer(remote string) bool {
 	return err == nil && peer.Addr().Unmap().IsLoopback()
 }
 
-// Name tells whether a host, without a port and brackets, is this machine alone.
+// Name reports whether a host, without a port and brackets, can only be this machine.
 func Name(host string) bool {
 	if ip, err := netip.ParseAddr(host); err == nil {
 		return ip.Unmap().IsLoopback()
@@ -32,7 +31,7 @@ func Name(host string) bool {
 	return strings.EqualFold(host, "localhost")
 }
 
-// Host tells whether a request's Host means this machine.
+// Host reports whether a request's Host means this machine.
 func Host(host string) bool {
 	name := host
 	if h, _, err := net.SplitHostPort(host); err == nil {
@@ -41,8 +40,8 @@ func Host(host string) bool {
 	return Name(strings.Trim(name, "[]")) || name == "" || name == "weir"
 }
 
-// OfPage tells whether a web page of another origin has made r (Fetch Metadata). A page
-// of the same origin says an Origin too where it writes.
+// OfPage reports whether a web page of another origin made r (Fetch Metadata). Any request with an Origin counts,
+// although a page of the same origin also sends one when it writes.
 func OfPage(r *http.Request) bool {
 	head := exchange.RequestHead(r)
 	site := head.Get("Sec-Fetch-Site")

@@ -2,8 +2,7 @@ package pattern
 
 import "strings"
 
-// Glob tells whether pattern, in which each * stands for any text, covers s. It is how
-// grants are written.
+// Glob reports whether pattern, in which each * stands for any text, matches all of s. Grants are written in this form.
 func Glob(pattern, s string) bool {
 	head, rest, wild := strings.Cut(pattern, "*")
 	if !wild {

@@ -6,15 +6,14 @@ import (
 	"strings"
 )
 
-// Host is a parsed host pattern. The order of precedence is: an exact one, then
-// wildcards and labels with the longer suffix first (at the same suffix the
-// label, which covers less), then none.
+// Host is a parsed host pattern. The order of precedence is: exact patterns, then wildcards and labels with the longer
+// suffix first (with the same suffix the label, which covers less), then no host pattern.
 type Host struct {
 	Kind HostKind
-	// Name is the whole name of a HostExact; for the others it is what follows,
-	// with its dot: ".shop.dev". It is lower case and without a trailing dot.
+	// Name is the whole name of a HostExact. For the other kinds it is the suffix with its leading dot: ".shop.dev". It
+	// is lower case and without a trailing dot.
 	Name string
-	// Param is what a HostLabel's label is captured as.
+	// Param is the name under which the label of a HostLabel is captured.
 	Param string
 }
 
@@ -61,7 +60,7 @@ func ParseHost(text string) (Host, error) {
 	}
 }
 
-// checkHostname says what is wrong with a name without patterns, which stands at offset in text.
+// checkHostname returns what is wrong with a name without patterns, which begins at offset in text.
 func checkHostname(name, text string, offset int) error {
 	if len(name) > maxHostname {
 		return &Error{offset, fmt.Sprintf("the host is longer than %d characters", maxHostname), ""}
@@ -94,7 +93,7 @@ func checkLabel(label, text string, offset int) error {
 	return nil
 }
 
-// String writes the pattern in its normalised form, which parses to the same.
+// String writes the pattern in its normalised form, which parses to an equal pattern.
 func (h Host) String() string {
 	switch h.Kind {
 	case HostWildcard:
@@ -114,7 +113,7 @@ func (h Host) Shape() string {
 	return h.String()
 }
 
-// Covers tells whether every host that matches other matches h too.
+// Covers reports whether every host that matches other matches h too.
 func (h Host) Covers(other Host) bool {
 	switch h.Kind {
 	case HostExact:

@@ -1,6 +1,5 @@
-// Package pattern is the grammar of paths and hosts that routes match, and that
-// listeners and groups are bounded by. Whoever reads, compares or serves a pattern
-// reads it here, so that all of them mean the same requests.
+// Package pattern is the grammar of paths and hosts that routes match, and that listeners and groups are bounded by.
+// All code that reads, compares or serves a pattern parses it here, so that it means the same requests everywhere.
 //
 //   - path.go: paths; literal.go: their text in the form of normalised requests.
 //   - host.go: hosts.
@@ -15,8 +14,7 @@ import (
 	"github.com/weir-gateway/weir/internal/base/httpx"
 )
 
-// Path is a parsed path pattern of Weir's grammar. It is a list of segments,
-// what stands between the slashes:
+// Path is a parsed path pattern of Weir's grammar. It is a list of segments, which are the parts between the slashes:
 //
 //	/orders/{id}        a literal and a parameter
 //	/files/{name}.json  a literal, and a parameter with a literal suffix
@@ -25,47 +23,45 @@ import (
 //	/files/{path...}    everything below /files, and /files itself, by name
 //	/files/**           the same without a name
 //
-// A normalised path "/a/b" has the segments "a" and "b", "/" has one empty
-// segment and "/a/" has "a" and an empty one; so a trailing slash counts, in
-// the path and in the pattern: a pattern that ends in a slash ends in an empty
-// Literal segment. No other segment is ever empty.
+// A normalised path "/a/b" has the segments "a" and "b", "/" has one empty segment and "/a/" has "a" and an empty one.
+// So a trailing slash counts, in the path and in the pattern: a pattern that ends in a slash ends in an empty Literal
+// segment. No other segment is ever empty.
 type Path struct {
 	// Segments has at least one element. Only the last one may be a Rest.
 	Segments []Segment
 }
 
-// SegmentKind is how a segment of a pattern matches. The order is that of
-// precedence: a smaller kind is the more specific one.
+// SegmentKind is how a segment of a pattern matches. Its order is the order of precedence: a smaller kind is more
+// specific.
 type SegmentKind uint8
 
 // The kinds of segments.
 const (
-	// Literal matches the segment that equals Prefix, byte by byte.
+	// Literal matches a segment that equals Prefix, byte by byte.
 	Literal SegmentKind = iota
 	// Mixed matches a segment that begins with Prefix and ends with Suffix, one
 	// of which is not empty, with at least one byte between them.
 	Mixed
-	// Param matches any one segment that is not empty.
+	// Param matches any one non-empty segment.
 	Param
-	// Rest matches all segments that are left, also none at all: /x/** covers
-	// /x, /x/ and /x/y/z. It is always the last.
+	// Rest matches all remaining segments, even if there are none: /x/** covers /x, /x/ and /x/y/z. It is always the
+	// last.
 	Rest
 )
 
-// Segment is what one segment of a path must look like. Prefix and Suffix are in
-// the form of normalised request paths (see NormalizeLiteral), so that they are
-// compared with the path's own bytes.
+// Segment is what one segment of a path must look like. Prefix and Suffix have the form of normalised request paths
+// (see NormalizeLiteral), so that they can be compared with the path's own bytes.
 type Segment struct {
 	Kind   SegmentKind
-	Prefix string // the whole text of a Literal; what stands before a Mixed's parameter
-	Suffix string // what stands after a Mixed's parameter
-	// Name is what the value is captured as; "" for a Literal and for `**`.
+	Prefix string // the whole text of a Literal; the text before the parameter of a Mixed
+	Suffix string // the text after the parameter of a Mixed
+	// Name is the name under which the value is captured; "" for a Literal and for `**`.
 	Name string
 }
 
 // Error is a mistake in a path or host pattern.
 type Error struct {
-	Offset int    // in bytes, where in the pattern
+	Offset int    // in bytes, in the pattern
 	Text   string // what is wrong
 	Fix    string // what to write instead; may be empty
 }
@@ -100,7 +96,7 @@ func ParsePath(text string) (Path, error) {
 	return p, nil
 }
 
-// checkSegment holds the rules that look beyond one segment.
+// checkSegment checks the rules that involve more than one segment.
 func checkSegment(s Segment, part string, offset int, last bool, seen map[string]bool) error {
 	switch {
 	case part == "" && !last:
@@ -116,7 +112,7 @@ func checkSegment(s Segment, part string, offset int, last bool, seen map[string
 	return nil
 }
 
-// parseSegment reads what stands between two slashes; offset is where it begins.
+// parseSegment parses the part between two slashes; offset is where it begins.
 func parseSegment(part string, offset int) (Segment, error) {
 	if part == "**" {
 		return Segment{Kind: Rest}, nil
@@ -184,7 +180,7 @@ func paramSegment(prefix, inner, suffix string, offset int) (Segment, error) {
 	return Segment{Kind: kind, Prefix: before, Suffix: after, Name: name}, nil
 }
 
-// reachable refuses what no normalised path can hold, as invalid UTF-8.
+// reachable refuses text that no normalised path can contain, such as invalid UTF-8.
 func reachable(text, part string, offset int) error {
 	if _, err := httpx.NormalizePath("/" + text); err != nil {
 		why := err.Error()
@@ -202,7 +198,7 @@ func (e *Error) at(offset int) *Error {
 	return &moved
 }
 
-// IsName tells whether s can name a parameter: [A-Za-z_][A-Za-z0-9_]*.
+// IsName reports whether s can name a parameter: [A-Za-z_][A-Za-z0-9_]*.
 func IsName(s string) bool {
 	for i := range len(s) {
 		c := s[i]
@@ -214,7 +210,7 @@ func IsName(s string) bool {
 	return s != ""
 }
 
-// Names gives the parameters in the order of the pattern.
+// Names returns the names of the parameters in the order of the pattern.
 func (p Path) Names() []string {
 	var names []string
 	for _, s := range p.Segments {
@@ -225,7 +221,7 @@ func (p Path) Names() []string {
 	return names
 }
 
-// Rest gives the last segment and true where it is a Rest.
+// Rest returns the last segment and true if it is a Rest.
 func (p Path) Rest() (Segment, bool) {
 	if n := len(p.Segments); n > 0 && p.Segments[n-1].Kind == Rest {
 		return p.Segments[n-1], true
@@ -233,7 +229,7 @@ func (p Path) Rest() (Segment, bool) {
 	return Segment{}, false
 }
 
-// String writes the pattern in its normalised form, which parses to the same.
+// String writes the pattern in its normalised form, which parses to an equal pattern.
 func (p Path) String() string {
 	return p.write(func(s Segment) string {
 		switch {

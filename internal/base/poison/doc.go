@@ -1,4 +1,4 @@
-// Package poison finds out who keeps memory that is somebody else's already. Built with the tag
-// poison, what is given back to be used again holds other things than it did as soon as it may
-// be, and the test suite runs so too. Without the tag it costs nothing.
+// Package poison finds code that keeps memory after that belongs to something else. In a build with the tag poison,
+// memory that is given back for reuse is overwritten as soon as it may be reused, and the test suite is also run in
+// that mode. Without the tag it costs nothing.
 package poison

@@ -7,7 +7,7 @@ import (
 	"net/url"
 )
 
-// On tells that memory that is used again is scrambled.
+// On means that reused memory is scrambled.
 const On = false
 
 // Text is empty.
@@ -16,7 +16,7 @@ func Text() string { return "" }
 // Bytes does nothing.
 func Bytes([]byte) {}
 
-// Lines does nothing: nobody has what was kept of them but texts.
+// Lines does nothing: of the lines that are kept, other code holds only the texts.
 func Lines[text ~string]([]text) {}
 
 // URL empties u.

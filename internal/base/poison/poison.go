@@ -9,14 +9,14 @@ import (
 	"net/url"
 )
 
-// On tells that memory that is used again is scrambled. What is more than texts is not used again then: who has kept it must
-// not find what belongs to another request.
+// On means that reused memory is scrambled. In this build, only texts are reused: code that has kept anything else must
+// not find data of another request in it.
 const On = true
 
-// stale is found by who has kept a text.
+// stale is what code finds that has kept a text.
 const stale = "this was kept when it was somebody else's already"
 
-// Text is what stands in the place of a text that was somebody's.
+// Text returns what replaces a text that is given back.
 func Text() string { return stale }
 
 // Bytes scrambles b.
@@ -36,7 +36,7 @@ func Lines[text ~string](lines []text) {
 // URL scrambles u.
 func URL(u *url.URL) { *u = url.URL{Scheme: stale, Host: stale, Path: stale, RawQuery: stale} }
 
-// Request scrambles r, whose context has ended.
+// Request scrambles r and gives it a context that has ended.
 func Request(r *http.Request) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	cancel(errors.New(stale))

@@ -7,25 +7,24 @@ import (
 	"time"
 )
 
-// Factor is how much memory a payload takes while it comes, and while it is turned into
-// another form.
+// Factor is how many times its size a payload takes in memory while it arrives, and while it is converted to another
+// form.
 const Factor = 2
 
 // firstPiece is how much of a body is read at first.
 const firstPiece = 8 << 10
 
-// ErrTooLong tells that a body has more bytes than it may.
+// ErrTooLong means that a body has more bytes than it may have.
 var ErrTooLong = errors.New("the body is too long")
 
-// Read reads a body, of length bytes or of an unknown number of them (-1), and holds Factor
-// times its bytes as they come; each time there is no more room it waits. It closes body when ctx
-// ends, which must end a Read of it; whoever calls closes it then, too. Errors: ErrTooLong
-// after most bytes, those of Grow, and body's own.
+// Read reads a body, of length bytes or of unknown length (-1). The part holds Factor times the body's bytes as they
+// arrive; whenever there is no more room, Read waits. It closes body when ctx ends, which must end a Read of it; the
+// caller closes it in that case too. Errors are ErrTooLong for a body longer than most, those of Grow, and body's own.
 func (p *Part) Read(ctx context.Context, body io.ReadCloser, length, most int64, wait time.Duration) ([]byte, error) {
 	if length > most {
 		return nil, ErrTooLong
 	}
-	defer context.AfterFunc(ctx, func() { _ = body.Close() })() // it is given up, whatever it says
+	defer context.AfterFunc(ctx, func() { _ = body.Close() })() // it is given up, whatever Close returns
 	end := most + 1
 	if length >= 0 {
 		end = length

@@ -1,6 +1,6 @@
-// Package room bounds how many bytes of what clients send, and are sent, are in memory at once:
-// all of it together, and that of each owner beside the others (docs/decisions/0077).
+// Package room bounds how many bytes of the payloads that clients send and receive are in memory at once: of all
+// together, and of each owner relative to the others (docs/decisions/0077).
 //
-//   - room.go: the bound, and the parts of those who wait for some of it.
-//   - body.go: a body that is read as there is room for it.
+//   - room.go: the bound, and the parts, which may wait for room.
+//   - body.go: reading a body as there is room for it.
 package room

@@ -8,26 +8,25 @@ import (
 	"time"
 )
 
-// Room is how many bytes of payloads may be in memory together. Whoever needs some holds a Part
-// of it, which grows as their bytes come: nobody gets room by announcing much and sending
-// little. None of the owners of parts can have all of it: each may hold a share of what the
-// others leave (see large). Where all of a room is held by parts that need more to go on, one of
-// them at a time goes on beyond the bound, so that together they hold one payload more than that
-// at most. It is safe for concurrent use.
+// Room is how many bytes of payloads may be in memory together. Code that needs some of it holds a Part, which grows as
+// the bytes arrive: no client gets room by announcing much and sending little. No owner of parts can have all of it:
+// each may hold a share of what the others leave (see large). If all of a room is held by parts that need more to
+// continue, one of them at a time may exceed the bound, so that together they hold at most one payload more than that.
+// A Room is safe for concurrent use.
 type Room struct {
 	mu      sync.Mutex
 	most    int64
-	taken   int64     // by all parts but beyond
-	beyond  *Part     // the part that is not counted, nil for none
-	growing list.List // of *need: parts that hold some already
-	coming  list.List // of *need: the others, who wait behind these
+	taken   int64     // by all parts except beyond
+	beyond  *Part     // the part that is not counted, nil if there is none
+	growing list.List // of *need: parts that already hold some bytes
+	coming  list.List // of *need: the others, which wait behind them
 	shares  map[Owner]*share
 }
 
-// Owner is whose a part is, as a client or a function: any comparable value.
+// Owner is what a part belongs to, such as a client or a function: any comparable value.
 type Owner any
 
-// Part is what somebody holds of a Room. It belongs to one goroutine at a time.
+// Part is what one holder, such as a request or a message, has of a Room. It belongs to one goroutine at a time.
 type Part struct {
 	room   *Room
 	owners []Owner
@@ -38,41 +37,42 @@ type Part struct {
 type share struct {
 	bytes   int64
 	waiting int
-	// over may hold more than its owner's share, which leaves room for it: of parts that hold
-	// the share and need more to go on, one does.
+	// over is the part that may exceed its owner's share; the share leaves room for that. If parts that hold the whole
+	// share need more to continue, one of them is chosen.
 	over *Part
 }
 
 type need struct {
 	part  *Part
-	bytes int64 // more than it has
+	bytes int64 // in addition to what it has
 	given chan struct{}
 }
 
-// small is what gets room before larger ones that wait: an event without a body.
+// small is the size up to which a need gets room before larger ones that wait: that of an event without a body.
 const small = 64 << 10
 
-// An owner may hold that many times what it leaves free: three quarters of a room where nobody
-// else holds any, less where others do, and never all of it. What is small may come to more, so
-// that who sends much is not without the little that everything else takes.
+// An owner may hold at most large times what it leaves free: three quarters of a room where no other owner holds any of
+// it, less where others do, and never all of it. With small needs, its bytes may come to little times what is free, so
+// that an owner that sends much still gets the small amounts that everything else needs.
 const (
 	large  = 3
 	little = 7
 )
 
-// How many parts may wait, of one owner and of all: each that gives back looks through them.
+// The maximum numbers of parts that wait, of one owner and of all owners: each part that gives bytes back goes through
+// the waiting ones.
 const (
 	mostOfOne = 1 << 9
 	mostOfAll = 1 << 11
 )
 
-// ErrFull tells that no room has become free in the time to wait for it.
+// ErrFull means that no room has become free within the time to wait for it.
 var ErrFull = errors.New("others hold all the room that there is")
 
-// New makes room for so many bytes.
+// New returns a room for that many bytes.
 func New(most int64) *Room { return &Room{most: most, shares: map[Owner]*share{}} }
 
-// Tune changes how many there may be.
+// Tune changes the number of bytes.
 func (r *Room) Tune(most int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -80,7 +80,7 @@ func (r *Room) Tune(most int64) {
 	r.let()
 }
 
-// Part gives a part that holds nothing yet.
+// Part returns a part that holds nothing yet.
 func (r *Room) Part(owners ...Owner) Part { return Part{room: r, owners: owners} }
 
 // Taken is how many bytes are held now.
@@ -93,12 +93,12 @@ func (r *Room) Taken() int64 {
 	return r.taken
 }
 
-// Bytes is how many it holds.
+// Bytes is how many bytes the part holds.
 func (p *Part) Bytes() int64 { return p.bytes }
 
-// Grow makes it hold so many bytes at least, and waits for them where they are not free. The
-// error is ErrFull after wait, at once where too many wait already, or the cause with which ctx
-// has ended; then it holds what it did.
+// Grow makes the part hold at least that many bytes, and waits if they are not free. The error is ErrFull after wait,
+// or at once if too many parts wait already, or the cause with which ctx has ended. After an error the part holds what
+// it held before.
 func (p *Part) Grow(ctx context.Context, to int64, wait time.Duration) error {
 	r := p.room
 	if to <= p.bytes {
@@ -147,7 +147,7 @@ func (p *Part) Grow(ctx context.Context, to int64, wait time.Duration) error {
 	}
 }
 
-// Try makes it hold so many bytes at least where these are free.
+// Try makes the part hold at least that many bytes if they are free, and reports whether it does.
 func (p *Part) Try(to int64) bool {
 	r := p.room
 	r.mu.Lock()
@@ -160,7 +160,7 @@ func (p *Part) Try(to int64) bool {
 	return true
 }
 
-// Insist makes it hold so many bytes at least in any case. It is for little that must be.
+// Insist makes the part hold at least that many bytes in any case. It is for small amounts that cannot be refused.
 func (p *Part) Insist(to int64) {
 	r := p.room
 	r.mu.Lock()
@@ -168,16 +168,17 @@ func (p *Part) Insist(to int64) {
 	r.give(&need{part: p, bytes: to - p.bytes})
 }
 
-// free tells whether a need that does not wait yet may have its bytes at once.
+// free reports whether a need that is not waiting yet may have its bytes at once.
 func (r *Room) free(n *need) bool {
 	idle := r.growing.Len() == 0 && (r.coming.Len() == 0 || n.part.bytes > 0)
 	return n.part == r.beyond || r.fits(n.bytes) && r.fair(n) && (idle || n.bytes <= small)
 }
 
-// fits lets what is larger than all of it in alone.
+// fits reports whether the room has that many bytes free. A need that is larger than the whole room fits if nothing
+// else is counted.
 func (r *Room) fits(bytes int64) bool { return r.taken == 0 || r.taken+bytes <= r.most }
 
-// fair tells whether all owners of the part have a share for what it needs.
+// fair reports whether the shares of all owners of the part allow what it needs.
 func (r *Room) fair(n *need) bool {
 	for _, owner := range n.part.owners {
 		if s := r.shares[owner]; s != nil && !r.within(s, n) {
@@ -195,7 +196,7 @@ func (r *Room) within(s *share, n *need) bool {
 	return s.bytes == 0 || s.over == n.part || s.bytes+n.bytes <= times*(r.most-r.taken-n.bytes)
 }
 
-// favour lets a part hold more than the shares of its owners, where none else of theirs does.
+// favour lets a part exceed the shares of its owners, unless another part of theirs does already.
 func (r *Room) favour(p *Part) bool {
 	for _, owner := range p.owners {
 		if s := r.shares[owner]; s != nil && s.over != nil && s.over != p {
@@ -208,7 +209,7 @@ func (r *Room) favour(p *Part) bool {
 	return true
 }
 
-// share is that of an owner, which begins with its first part.
+// share returns the share of an owner, which is created for its first part.
 func (r *Room) share(owner Owner) *share {
 	s := r.shares[owner]
 	if s == nil {
@@ -235,7 +236,7 @@ func (r *Room) waits(p *Part, more int) {
 	}
 }
 
-// drop forgets a share of which nothing is left.
+// drop deletes a share that has nothing left.
 func (r *Room) drop(owner Owner, s *share) {
 	if s.bytes == 0 && s.waiting == 0 {
 		delete(r.shares, owner)
@@ -255,7 +256,7 @@ func (r *Room) give(n *need) {
 	}
 }
 
-// Shrink gives back what is more than so many.
+// Shrink gives back what exceeds that many bytes.
 func (p *Part) Shrink(to int64) {
 	extra := p.bytes - to
 	if extra <= 0 {
@@ -282,15 +283,15 @@ func (p *Part) Shrink(to int64) {
 	r.let()
 }
 
-// let gives what is free to those who wait: to parts that grow, one of which may go beyond the
-// bound, then to those that come, small ones first. Who waits for its owners' share alone holds
-// up nobody else.
+// let gives free bytes to waiting needs: first to parts that grow, one of which may exceed the bound, then to new
+// parts, where small needs may pass blocked larger ones. A need that waits only for the share of its owners holds up no
+// other need.
 func (r *Room) let() {
 	if r.beyond != nil && r.fits(r.beyond.bytes) {
 		r.taken += r.beyond.bytes
 		r.beyond = nil
 	}
-	blocked := false // somebody waits for more than the room has
+	blocked := false // a need waits for more than the room has
 	for at := r.growing.Front(); at != nil; {
 		next, n := at.Next(), needOf(at)
 		switch {
@@ -320,7 +321,7 @@ func (r *Room) let() {
 	}
 }
 
-// pass gives a need that waits what it needs.
+// pass gives a waiting need its bytes.
 func (r *Room) pass(queue *list.List, at *list.Element) {
 	n := needOf(at)
 	queue.Remove(at)

@@ -1,5 +1,5 @@
-// Package secret holds values that must never be seen: their references as
-// written in a config, their resolution, and a Value that prints as "[secret]".
+// Package secret holds values that must never be displayed: their references as written in a config, their resolution,
+// and a Value that prints as "[secret]".
 package secret
 
 import (
@@ -13,21 +13,20 @@ import (
 	"strings"
 )
 
-// Template is text with references in it: `Bearer ${env:TOKEN}`.
+// Template is text that may contain references: `Bearer ${env:TOKEN}`.
 type Template struct {
 	Parts []Part
-	// Base is the folder that relative paths of files are relative to; "" the
-	// working directory.
+	// Base is the folder that relative paths of files are relative to; "" is the working directory.
 	Base string
 }
 
-// Part is literal text, or a reference where Source is not empty.
+// Part is literal text, or a reference if Source is not empty.
 type Part struct {
 	Source string // "env" or "file"; "" for literal text
 	Text   string // the literal, the variable's name, or the file's path
 }
 
-// Value is a resolved secret. Every way of printing it gives "[secret]".
+// Value is a resolved secret. Every way of printing it yields "[secret]".
 type Value struct{ text string }
 
 const redacted = "[secret]"
@@ -35,10 +34,10 @@ const redacted = "[secret]"
 // NewValue wraps text.
 func NewValue(text string) Value { return Value{text} }
 
-// Reveal gives the text, for the one place that needs it.
+// Reveal returns the text, for the one place that needs it.
 func (v Value) Reveal() string { return v.text }
 
-// Empty tells whether there is no secret.
+// Empty reports whether there is no secret.
 func (v Value) Empty() bool { return v.text == "" }
 
 // String hides the secret.
@@ -53,13 +52,13 @@ func (Value) LogValue() slog.Value { return slog.StringValue(redacted) }
 // MarshalText hides the secret from encoders.
 func (Value) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
-// Refers tells whether there is a reference, and no literal alone.
+// Refers reports whether t contains a reference and is not just literal text.
 func (t Template) Refers() bool {
 	return slices.ContainsFunc(t.Parts, func(p Part) bool { return p.Source != "" })
 }
 
-// String shows references as they were written, and literal text not at all
-// when there is any, for a literal in a secret's place is a secret too.
+// String shows references as they were written. It hides all literal text, because a literal in place of a secret is a
+// secret too.
 func (t Template) String() string {
 	var b strings.Builder
 	for _, p := range t.Parts {
@@ -72,8 +71,8 @@ func (t Template) String() string {
 	return b.String()
 }
 
-// Parse reads `${env:NAME}` and `${file:/path}` references in text; `$${` is a
-// literal `${`. The error tells what is wrong and, as an offset in bytes, where.
+// Parse reads `${env:NAME}` and `${file:/path}` references in text; `$${` is a literal `${`. The error says what is
+// wrong and, as an offset in bytes, where.
 func Parse(text string) (Template, error) {
 	var t Template
 	literal := func(s string) {
@@ -121,12 +120,11 @@ type SyntaxError struct {
 
 func (e *SyntaxError) Error() string { return e.Text }
 
-// maxFile bounds a secret's file: keys and tokens are small.
+// maxFile is the maximum size of a secret's file: keys and tokens are small.
 const maxFile = 1 << 20
 
-// Resolve reads the references of t: an unset or empty variable and an
-// unreadable, empty or oversized file are errors that name the reference only.
-// One newline at a file's end is dropped.
+// Resolve reads the references of t. An unset or empty variable and an unreadable, empty or oversized file are errors
+// that name only the reference. One newline at a file's end is removed.
 func Resolve(t Template) (Value, error) {
 	var b strings.Builder
 	for _, p := range t.Parts {
@@ -163,7 +161,7 @@ func (t Template) path(name string) string {
 	return filepath.Join(t.Base, name)
 }
 
-// Files gives the files that t refers to, each with its FileDigest.
+// Files returns the files that t refers to, each with its FileDigest.
 func (t Template) Files() map[string][sha256.Size]byte {
 	var files map[string][sha256.Size]byte
 	for _, p := range t.Parts {
@@ -179,8 +177,8 @@ func (t Template) Files() map[string][sha256.Size]byte {
 	return files
 }
 
-// FileDigest is the digest of what a secret's file holds, nothing but zeros where
-// it cannot be one: it is missing, no plain file, or too large.
+// FileDigest is the digest of the contents of a secret's file. It is all zeros if the file cannot hold a secret: if it
+// is missing, unreadable, not a regular file, or too large.
 func FileDigest(path string) (sum [sha256.Size]byte) {
 	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() || info.Size() > maxFile {
 		return sum
@@ -211,6 +209,6 @@ func readFile(path string) (string, error) {
 	return text, nil
 }
 
-// Placeholder stands in for Resolve where a config is only checked: every
-// reference gives a harmless text, and nothing is read.
+// Placeholder replaces Resolve where a config is only checked: every reference yields a harmless text, and nothing is
+// read.
 func Placeholder(t Template) (Value, error) { return Value{t.String()}, nil }

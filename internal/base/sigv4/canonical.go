@@ -8,8 +8,8 @@ import (
 	"github.com/weir-gateway/weir/internal/base/httpx"
 )
 
-// canonical is what is signed of r (AWS, "Create a signed AWS API request"): method,
-// path, query, the signed fields and the body's digest.
+// canonical returns the text of r that is signed (AWS, "Create a signed AWS API request"): method, path, query, the
+// signed header fields and the body's digest.
 func (s *signature) canonical(r Request, digest string) string {
 	var b strings.Builder
 	b.WriteString(r.Method + "\n")
@@ -23,8 +23,7 @@ func (s *signature) canonical(r Request, digest string) string {
 	return b.String()
 }
 
-// canonicalPath encodes what is encoded already once more, as every service but S3
-// wants it.
+// canonicalPath encodes a path again that is already encoded, as every service except S3 requires.
 func canonicalPath(path string) string {
 	if path == "" {
 		return "/"
@@ -32,7 +31,7 @@ func canonicalPath(path string) string {
 	return encode(path, '/')
 }
 
-// canonicalQuery sorts the parameters, each encoded in the one way that is allowed.
+// canonicalQuery sorts the parameters, each encoded in the only permitted way.
 func canonicalQuery(raw string, presigned bool) string {
 	var pairs [][2]string
 	for pair := range strings.SplitSeq(raw, "&") {
@@ -57,7 +56,7 @@ func canonicalQuery(raw string, presigned bool) string {
 // decode decodes a piece of a query, where '+' is a blank.
 func decode(s string) string { return httpx.Unescape(strings.ReplaceAll(s, "+", " ")) }
 
-// encode percent-encodes everything but the unreserved characters of RFC 3986, and keep.
+// encode percent-encodes everything except the unreserved characters of RFC 3986, and keep.
 func encode(s string, keep byte) string {
 	const digits = "0123456789ABCDEF"
 	var b strings.Builder
@@ -73,14 +72,13 @@ func encode(s string, keep byte) string {
 	return b.String()
 }
 
-// field gives the value of a signed field: all of its lines, joined, with no blank
-// more than needed.
+// field returns the value of a signed header field: all of its lines, joined, without unnecessary blanks.
 func field(r Request, name string) (value string, there bool) {
 	values := r.Head.Values(name)
 	switch {
 	case name == "host":
 		return r.Host, r.Host != ""
-	case name == "content-length" && len(values) == 0 && r.Length >= 0: // a server may have taken it off
+	case name == "content-length" && len(values) == 0 && r.Length >= 0: // a server may have removed it
 		return strconv.FormatInt(r.Length, 10), true
 	case len(values) == 0:
 		return "", false
@@ -94,7 +92,7 @@ func field(r Request, name string) (value string, there bool) {
 	return strings.Join(list, ","), true
 }
 
-// squeeze takes blanks off both ends, and makes one of several within.
+// squeeze removes blanks from both ends, and replaces several consecutive ones by one.
 func squeeze(v string) string {
 	if !strings.Contains(v, "  ") && !strings.ContainsRune(v, '\t') {
 		return strings.Trim(v, " ")

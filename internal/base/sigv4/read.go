@@ -12,22 +12,22 @@ import (
 	"github.com/weir-gateway/weir/internal/base/httpx"
 )
 
-// signature is a signature taken apart.
+// signature is a parsed signature.
 type signature struct {
 	keyID, day, region, service string
 	date                        string // as it is signed
 	time                        time.Time
 	expires                     time.Duration // of a presigned one; 0: none
-	headers                     []string      // signed, in lower case and order
-	token                       string        // of a temporary key, "" for none
+	headers                     []string      // signed, in lower case and sorted
+	token                       string        // of a temporary key, "" if there is none
 	value                       []byte
 	presigned                   bool
 }
 
-// mostHeaders bounds the fields that a signature names.
+// mostHeaders bounds the number of header fields that a signature names.
 const mostHeaders = 100
 
-// read finds the signature of r: in one place only, or nobody knows which counts.
+// read finds the signature of r. It must be in one place only, as otherwise it is unclear which one counts.
 func read(r Request) (*signature, error) {
 	authorizations := r.Head.Values("Authorization")
 	_, inQuery := httpx.QueryLookup(r.Query, "X-Amz-Signature")
@@ -86,7 +86,7 @@ func readField(r Request, field string) (*signature, error) {
 	return s, nil
 }
 
-// datedByField reads X-Amz-Date, or Date where there is none.
+// datedByField reads X-Amz-Date, or Date if there is none.
 func (s *signature) datedByField(r Request) error {
 	dates := r.Head.Values("X-Amz-Date")
 	switch len(dates) {
@@ -108,7 +108,7 @@ func (s *signature) datedByField(r Request) error {
 	return nil
 }
 
-// readQuery reads a presigned request.
+// readQuery reads the signature of a presigned request.
 func readQuery(r Request) (*signature, error) {
 	parts := map[string]string{}
 	for _, name := range []string{
@@ -137,7 +137,7 @@ func readQuery(r Request) (*signature, error) {
 	if err := s.dated(parts["X-Amz-Date"]); err != nil {
 		return nil, err
 	}
-	if parts["X-Amz-Expires"] == "" { // it counts as long as one in the head
+	if parts["X-Amz-Expires"] == "" { // it is valid as long as a signature in the head
 		return s, nil
 	}
 	seconds, err := strconv.ParseUint(parts["X-Amz-Expires"], 10, 32)
@@ -159,7 +159,7 @@ func (s *signature) dated(text string) error {
 
 func (s *signature) take(credential, headers, value string) error {
 	scope := strings.Split(credential, "/")
-	const parts = 5 // the key's id, which may have slashes, aside
+	const parts = 5 // apart from the key's id, which may contain slashes
 	if len(scope) < parts {
 		return refuse(Incomplete, "Credential must have exactly 5 slash-delimited elements, e.g. keyid/date/region/service/term.")
 	}

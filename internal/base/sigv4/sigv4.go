@@ -1,15 +1,13 @@
-// Package sigv4 checks requests that are signed as AWS asks for it (Signature
-// Version 4, AWS4-HMAC-SHA256), in the Authorization field or, presigned, in the
-// query.
+// Package sigv4 checks requests that are signed as AWS specifies (Signature Version 4, AWS4-HMAC-SHA256), in the
+// Authorization header field or, presigned, in the query.
 //
-// A check has two halves, so that no body is read for whoever is refused anyway:
-// Verifier.Open reads the signature and holds everything that needs no body, and
-// Claim.Confirm compares, once the body's digest is known. Everything that is
-// not as it should be refuses; errors carry the codes and words of AWS, by which
-// its SDKs decide whether to try again.
+// A check has two halves, so that no body is read from a client that is refused anyway: Verifier.Open reads the
+// signature and checks everything that needs no body, and Claim.Confirm compares the signature once the body's digest
+// is known. Any deviation is refused. Errors have the codes and texts of AWS, by which its SDKs decide whether to try
+// again.
 //
 //   - sigv4.go: the check.
-//   - read.go: where a signature stands and what it consists of.
+//   - read.go: where a signature is and what it consists of.
 //   - canonical.go: what is signed.
 package sigv4
 
@@ -28,22 +26,21 @@ import (
 	"github.com/weir-gateway/weir/internal/base/secret"
 )
 
-// Request is what a signature is about, as it came.
+// Request is what a signature covers, as it arrived.
 type Request struct {
 	Method string
 	Path   string // still percent-encoded, as the client wrote it
 	Query  string // without '?', as the client wrote it
 	Host   string // the authority, port included
 	Head   exchange.Head
-	Length int64 // of the body, -1 where it is not known
+	Length int64 // of the body, -1 if unknown
 }
 
 // Key is what one caller signs with.
 type Key struct {
 	ID     string
 	Secret secret.Value
-	// Token is what must come with the signature where the key is a temporary one; empty:
-	// none may come.
+	// Token is what must accompany the signature of a temporary key. If it is empty, no token may be sent.
 	Token secret.Value
 }
 
@@ -56,21 +53,21 @@ type Verifier struct {
 	now     func() time.Time
 }
 
-// holder is a key with what was made of it last, for a client signs with the same for a day.
+// holder is a key with the signing key last derived from it, because a client uses the same one for a day.
 type holder struct {
 	Key
 
 	made atomic.Pointer[derived]
 }
 
-// derived is the key that signatures of one day, region and service are made with.
+// derived is the key that is used for signatures of one day, region and service.
 type derived struct {
 	scope string
 	key   []byte
 }
 
-// New makes a Verifier. region is the only one that signatures may be for, "" for
-// any: it is the client that chooses it, and nothing is kept by region here.
+// New makes a Verifier. region is the only one that signatures may be for, "" for any: the client chooses the region,
+// and nothing here is stored by region.
 func New(service, region string, keys []Key) *Verifier {
 	v := &Verifier{service: service, region: region, keys: make(map[string]*holder, len(keys)), now: time.Now}
 	for _, k := range keys {
@@ -82,11 +79,11 @@ func New(service, region string, keys []Key) *Verifier {
 const (
 	algorithm  = "AWS4-HMAC-SHA256"
 	terminator = "aws4_request"
-	// skew is how far clocks may differ.
+	// skew is the tolerated difference between clocks.
 	skew = 5 * time.Minute
-	// longestPresigned is the longest life of a presigned request: AWS's week.
+	// longestPresigned is the longest lifetime of a presigned request: AWS's limit of a week.
 	longestPresigned = 7 * 24 * time.Hour
-	// timeForm is ISO 8601's basic form, which signatures are dated in.
+	// timeForm is the basic format of ISO 8601, in which signatures are dated.
 	timeForm = "20060102T150405Z"
 )
 
@@ -99,11 +96,11 @@ const (
 	ExpiredToken     = "ExpiredTokenException"
 )
 
-// Error is why a request is refused.
+// Error is the reason why a request is refused.
 type Error struct {
-	Code    string // one of those above
+	Code    string // one of the codes above
 	Message string // for the client
-	// Detail is for operators: what was signed, by our reading. It holds no secret.
+	// Detail is for operators: the text that was signed, as Weir computes it. It holds no secret.
 	Detail string
 }
 
@@ -118,19 +115,19 @@ func refuse(code, format string, args ...any) *Error {
 	return &Error{Code: code, Message: fmt.Sprintf(format, args...)}
 }
 
-// Claim is a signature that is right but for what the body decides.
+// Claim is a signature that is valid, except for what depends on the body.
 type Claim struct {
 	KeyID string
 
 	request  Request
 	s        *signature
 	key      *holder
-	declared string // the body's digest as the client said it, "" where it did not
+	declared string // the body's digest as the client declared it, "" if it did not
 }
 
-// Open reads the signature of r and holds all that needs no body: who, when, for
-// what, and the signature itself where the client has told the body's digest, as all of
-// AWS's do but the SDK for Go. The error is an *Error. r.Head must not change until Confirm.
+// Open reads the signature of r and checks everything that needs no body: the key, the time and the scope. It also
+// checks the signature itself if the client has declared the body's digest, as all AWS SDKs do except the SDK for Go.
+// The error is an *Error. r.Head must not change until Confirm.
 func (v *Verifier) Open(r Request) (*Claim, error) {
 	s, err := read(r)
 	if err != nil {
@@ -154,7 +151,7 @@ func (v *Verifier) Open(r Request) (*Claim, error) {
 		return nil, refuse(UnknownKey, "The security token included in the request is invalid.")
 	}
 	c := &Claim{KeyID: key.ID, request: r, s: s, key: key, declared: declared}
-	if declared != "" { // so that nobody's body is read who only knows a key's id
+	if declared != "" { // so that knowing a key's id is not enough to have a body read
 		if err := c.hold(declared); err != nil {
 			return nil, err
 		}
@@ -162,8 +159,7 @@ func (v *Verifier) Open(r Request) (*Claim, error) {
 	return c, nil
 }
 
-// Confirm holds that it is this body that was signed, of which it is given the SHA-256.
-// The error is an *Error.
+// Confirm checks that the body with this SHA-256 is the one that was signed. The error is an *Error.
 func (c *Claim) Confirm(body [sha256.Size]byte) error {
 	digest := hex.EncodeToString(body[:])
 	switch {
@@ -175,7 +171,7 @@ func (c *Claim) Confirm(body [sha256.Size]byte) error {
 	return nil
 }
 
-// hold compares the signature with the one that a body of that digest makes.
+// hold compares the signature with the one computed for a body of that digest.
 func (c *Claim) hold(digest string) error {
 	canonical := c.s.canonical(c.request, digest)
 	signed := sha256.Sum256([]byte(canonical))
@@ -190,7 +186,7 @@ func (c *Claim) hold(digest string) error {
 	return nil
 }
 
-// withoutToken takes the token of a temporary key out of a text for operators.
+// withoutToken removes the token of a temporary key from a text for operators.
 func (s *signature) withoutToken(text string) string {
 	if s.token == "" {
 		return text
@@ -198,7 +194,7 @@ func (s *signature) withoutToken(text string) string {
 	return strings.NewReplacer(s.token, "(token)", encode(s.token, 0), "(token)").Replace(text)
 }
 
-// inScope holds what a signature is for.
+// inScope checks what a signature is for.
 func (v *Verifier) inScope(s *signature) error {
 	switch {
 	case s.day != s.date[:len(s.day)]:
@@ -212,7 +208,7 @@ func (v *Verifier) inScope(s *signature) error {
 	return nil
 }
 
-// inTime holds when a signature counts.
+// inTime checks when a signature is valid.
 func (v *Verifier) inTime(s *signature) error {
 	now := v.now().UTC()
 	form := func(t time.Time) string { return t.UTC().Format(timeForm) }
@@ -231,11 +227,11 @@ func (v *Verifier) inTime(s *signature) error {
 	return nil
 }
 
-// amzPrefix is that of the fields that tell AWS what to do.
+// amzPrefix is the prefix of the header fields that tell AWS what to do.
 const amzPrefix = "x-amz-"
 
-// covers holds that the host is signed, and every field that a service goes by: one
-// that is not could have been added by anybody.
+// covers checks that the host is signed, and every header field that a service acts on: anyone could have added one
+// that is not signed.
 func (s *signature) covers(r Request) error {
 	if !slices.Contains(s.headers, "host") {
 		return refuse(InvalidSignature, "'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization.")
@@ -254,9 +250,8 @@ func (s *signature) covers(r Request) error {
 	return nil
 }
 
-// declaredDigest gives the digest of the body that the client tells, "" where it
-// tells none. A body that is not signed could be replaced by anybody, and one that is
-// signed piece by piece is for S3.
+// declaredDigest returns the digest of the body that the client declares, "" if it declares none. Unsigned bodies are
+// refused, because anyone could replace them, and so are bodies signed in chunks, which are for S3.
 func declaredDigest(r Request) (string, error) {
 	switch values := r.Head.Values("X-Amz-Content-Sha256"); {
 	case len(values) == 0:
@@ -272,7 +267,7 @@ func declaredDigest(r Request) (string, error) {
 	}
 }
 
-// sameText compares digests, so that neither content nor length shows in the time it takes.
+// sameText compares two texts by their digests, so that the time it takes reveals neither content nor length.
 func sameText(a, b string) bool {
 	x, y := sha256.Sum256([]byte(a)), sha256.Sum256([]byte(b))
 	return subtle.ConstantTimeCompare(x[:], y[:]) == 1
@@ -284,7 +279,7 @@ func mac(key []byte, text string) []byte {
 	return h.Sum(nil)
 }
 
-// signingKey gives the key that s is made with where it is right.
+// signingKey returns the key that s is made with if it is valid.
 func (h *holder) signingKey(s *signature) []byte {
 	scope := s.scope()
 	if made := h.made.Load(); made != nil && made.scope == scope {

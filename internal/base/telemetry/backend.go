@@ -27,32 +27,32 @@ type Backend struct {
 	spent    atomic.Uint64 // further tries that the budget did not allow
 	ejected  atomic.Uint64
 	held     atomic.Uint64 // requests that waited for an endpoint until one came
-	lapsed   atomic.Uint64 // and for which none came in time
-	seen     atomic.Int64  // when endpoints were found last, in milliseconds of the Unix time; 0: never
+	lapsed   atomic.Uint64 // requests for which none came in time
+	seen     atomic.Int64  // when endpoints were last found, in milliseconds of Unix time; 0: never
 }
 
-// Endpoints is how the endpoints of a backend stand.
+// Endpoints is the state of a backend's endpoints.
 type Endpoints struct {
 	States   map[string]int // how many are in each state
-	Asked    int            // those that may be asked
-	Panic    bool           // too few are healthy for that to be believed
-	Waiting  int64          // requests that wait because nobody can be asked
-	Queued   int64          // requests that wait because all have as many as they may have
-	Resting  bool           // too many requests failed, and nothing is asked for a while
+	Asked    int            // how many may be asked
+	Panic    bool           // too few are healthy for health to be believed
+	Waiting  int64          // requests that wait because no endpoint may be asked
+	Queued   int64          // requests that wait because all endpoints have as many as they may have
+	Resting  bool           // too many requests failed, so the backend is asked nothing for a while
 	InFlight int64          // requests under way on all of them
 	Each     []Endpoint
-	Heard    *Heard // from their source; nil where the config names them
+	Heard    *Heard // from their source; nil if the config names them
 }
 
-// Endpoint is how one of them stands.
+// Endpoint is the state of one endpoint.
 type Endpoint struct {
 	Address  string
 	Asked    bool
 	InFlight int64
 }
 
-// mostEndpoints is how many endpoints of a backend have series of their own; of a backend
-// that has more, none has. DefaultSeries bounds them all together.
+// mostEndpoints is how many endpoints of a backend may have series of their own. If a backend has more, none of them
+// has. DefaultSeries bounds the endpoints of all backends together.
 const mostEndpoints = 50
 
 // The outcomes of an attempt.
@@ -63,7 +63,7 @@ const (
 	timedOut
 	broken // the connection failed after it was made
 	invalid
-	refused // a problem of the gateway's own: a queue that is full, a function that did not start
+	refused // a problem of the gateway's own: a full queue, a function that did not start
 	abandoned
 	outcomes
 )
@@ -75,8 +75,8 @@ func outcomeNames() [outcomes]string {
 	}
 }
 
-// Tried counts an attempt by its outcome: the status of its answer, or an error; took is how long that took. again tells that
-// it was not the first of its request.
+// Tried counts an attempt by its outcome: the status of its answer, or an error. took is how long the attempt took.
+// again means that it was not the first attempt of its request.
 func (b *Backend) Tried(status int, err error, took time.Duration, again bool) {
 	if b == nil {
 		return
@@ -92,7 +92,7 @@ func (b *Backend) Tried(status int, err error, took time.Duration, again bool) {
 	}
 }
 
-// Refused counts an attempt that met nobody, because of err: it has no duration.
+// Refused counts an attempt that reached no endpoint, because of err. It has no duration.
 func (b *Backend) Refused(err error) {
 	if b != nil {
 		b.attempts[outcomeOf(0, err)].Add(1)
@@ -141,21 +141,21 @@ func outcomeOfFault(f *fault.Fault) int {
 	return refused
 }
 
-// Ejected counts that an endpoint was left alone for its failures.
+// Ejected counts the ejection of an endpoint because of its failures.
 func (b *Backend) Ejected() {
 	if b != nil {
 		b.ejected.Add(1)
 	}
 }
 
-// Spent counts a further try that was not made, for the budget was spent.
+// Spent counts a further try that was not made because the budget was spent.
 func (b *Backend) Spent() {
 	if b != nil {
 		b.spent.Add(1)
 	}
 }
 
-// Held counts a request that has waited for an endpoint, by whether one came.
+// Held counts a request that waited for an endpoint, by whether one came.
 func (b *Backend) Held(served bool) {
 	switch {
 	case b == nil:
@@ -166,14 +166,14 @@ func (b *Backend) Held(served bool) {
 	}
 }
 
-// Sight is what came of a look for a backend's endpoints.
+// Sight is the result of a look-up of a backend's endpoints.
 type Sight int
 
-// The sights.
+// The results.
 const (
 	Found  Sight = iota
-	Absent       // whoever was asked knows of none
-	Unseen       // nobody could be asked
+	Absent       // the source knows of none
+	Unseen       // no source could be asked
 	sights
 )
 
@@ -181,7 +181,7 @@ func sightNames() [sights]string {
 	return [sights]string{Found: "found", Absent: "absent", Unseen: "failed"}
 }
 
-// Looked counts a look for the backend's endpoints.
+// Looked counts a look-up of the backend's endpoints.
 func (b *Backend) Looked(s Sight, now time.Time) {
 	if b == nil {
 		return
@@ -192,14 +192,14 @@ func (b *Backend) Looked(s Sight, now time.Time) {
 	}
 }
 
-// Seen notes when the backend's endpoints were found last, be it before the start.
+// Seen records when the backend's endpoints were last found, which may be before the start.
 func (b *Backend) Seen(at time.Time) {
 	if b != nil {
 		b.seen.Store(at.UnixMilli())
 	}
 }
 
-// Watch has look asked at each scrape until stop is called.
+// Watch calls look at each scrape until stop is called.
 func (b *Backend) Watch(look func() Endpoints) (stop func()) {
 	if b == nil {
 		return func() {}
@@ -237,7 +237,7 @@ func newBackendDescs() backendDescs {
 	}
 }
 
-// collect tells what is counted. room is how many endpoints may have series of their own yet.
+// collect sends what was counted. room is how many more endpoints may have series of their own.
 func (b *Backend) collect(d *backendDescs, room *int, out chan<- prometheus.Metric) {
 	for i, name := range outcomeNames() {
 		if n := b.attempts[i].Load(); n > 0 {
@@ -247,12 +247,12 @@ func (b *Backend) collect(d *backendDescs, room *int, out chan<- prometheus.Metr
 	out <- counter(d.retries, b.retries.Load(), b.name)
 	out <- b.took.metric(d.took, b.name)
 	b.collectLooks(d, out)
-	if looks := b.watch.ask(); len(looks) > 0 { // else it is a function
+	if looks := b.watch.ask(); len(looks) > 0 { // otherwise it is a function
 		b.collectEndpoints(d, together(looks), room, out)
 	}
 }
 
-// together makes one of the same endpoints that are seen through different transports.
+// together merges views of the same endpoints through different transports.
 func together(looks []Endpoints) Endpoints {
 	all := Endpoints{States: map[string]int{}}
 	each := map[string]Endpoint{}
@@ -315,7 +315,7 @@ func oneIf(is bool) float64 {
 	return 0
 }
 
-// collectLooks tells nothing of a backend whose endpoints nobody looks for.
+// collectLooks sends nothing for a backend whose endpoints are not looked up.
 func (b *Backend) collectLooks(d *backendDescs, out chan<- prometheus.Metric) {
 	for i, name := range sightNames() {
 		if n := b.looks[i].Load(); n > 0 {

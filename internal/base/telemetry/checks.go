@@ -6,11 +6,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Checks counts the questions whether endpoints serve, of all services together. It is safe for
-// concurrent use; a nil *Checks counts nothing.
+// Checks counts the checks of endpoints, of all services together. It is safe for concurrent use; a nil *Checks counts
+// nothing.
 type Checks struct{ good, bad, late atomic.Uint64 }
 
-// Checks gives the meter of all checks.
+// Checks returns the meter of all checks.
 func (m *Metrics) Checks() *Checks {
 	if m == nil {
 		return nil
@@ -29,7 +29,7 @@ func (c *Checks) Answered(good bool) {
 	}
 }
 
-// Late counts a question that was asked a second or more after its time.
+// Late counts a check that was made a second or more after it was due.
 func (c *Checks) Late() {
 	if c != nil {
 		c.late.Add(1)
@@ -45,7 +45,7 @@ func newCheckDescs() checkDescs {
 	}
 }
 
-// collect tells nothing while nobody is checked.
+// collect sends nothing while there are no checks.
 func (c *Checks) collect(d *checkDescs, out chan<- prometheus.Metric) {
 	good, bad := c.good.Load(), c.bad.Load()
 	if good+bad == 0 {

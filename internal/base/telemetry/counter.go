@@ -8,7 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Counter is one that a filter has for its route. A nil *Counter counts nothing.
+// Counter is a counter that a filter has for its route. A nil *Counter counts nothing.
 type Counter struct {
 	desc  *prometheus.Desc
 	count atomic.Uint64
@@ -21,10 +21,9 @@ func (c *Counter) Inc() {
 	}
 }
 
-// Counter gives the counter of that name and this route, which lives as long as
-// the route. name is a whole one, as weir_cors_refused_total; help must be the same on
-// every route, and so must the names of further labels, which are given as name, value, name,
-// value. Their values must be few.
+// Counter returns the counter of that name for this route, which lives as long as the route. name is a complete metric
+// name, such as weir_cors_refused_total. help must be the same on every route, and so must the names of further labels,
+// which are given as name, value, name, value. These labels must have few values.
 func (r *Route) Counter(name, help string, labels ...string) *Counter {
 	if r == nil {
 		return nil

@@ -6,11 +6,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Discovery measures how soon what sources tell of endpoints counts, of all services together. It is safe
-// for concurrent use; a nil *Discovery measures nothing.
+// Discovery measures how soon changes of endpoints that sources report take effect, of all services together. It is
+// safe for concurrent use; a nil *Discovery measures nothing.
 type Discovery struct{ changes histogram }
 
-// Discovery gives the meter of all sources.
+// Discovery returns the meter of all sources.
 func (m *Metrics) Discovery() *Discovery {
 	if m == nil {
 		return nil
@@ -18,7 +18,7 @@ func (m *Metrics) Discovery() *Discovery {
 	return &m.discovery
 }
 
-// Changed measures a change, from when its source told of it until requests went by it.
+// Changed measures a change, from when its source reported it until requests were routed by it.
 func (d *Discovery) Changed(after time.Duration) {
 	if d != nil {
 		d.changes.observe(after)

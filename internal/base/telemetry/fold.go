@@ -5,7 +5,7 @@ import (
 	"strconv"
 )
 
-// Methods that have a name of their own in labels; all others are one.
+// methodNames returns the methods that have a label value of their own, and the one for all others.
 func methodNames() []string {
 	return []string{
 		http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
@@ -40,15 +40,15 @@ func methodOf(name string) int {
 	return otherMethod
 }
 
-// statuses maps a status to its place among the labels. A status that HTTP does not
-// name is counted with its class, so that a backend cannot make up labels.
+// statuses maps a status to its index among the labels. A status without a name in HTTP is counted with its class, so
+// that a backend cannot make up labels.
 type statuses struct {
 	place  [1000]uint8
 	labels []string
 }
 
 const (
-	mostStatuses = 80 // room for the names of all places
+	mostStatuses = 80 // room for the labels of all indices
 	clientGone   = 499
 )
 
@@ -70,7 +70,7 @@ func newStatuses() *statuses {
 	return s
 }
 
-// placeOf gives the place of a status, and of its class.
+// placeOf returns the index of a status.
 func (s *statuses) placeOf(status int) uint8 {
 	if status < 0 || status >= len(s.place) {
 		return 0

@@ -11,8 +11,8 @@ import (
 	"github.com/weir-gateway/weir/internal/base/fault"
 )
 
-// Function counts the life of one function's instances. It is safe for concurrent
-// use; a nil *Function counts nothing.
+// Function counts events in the life of one function's instances. It is safe for concurrent use; a nil *Function counts
+// nothing.
 type Function struct {
 	name            string
 	started, waited histogram
@@ -21,21 +21,21 @@ type Function struct {
 	busy            atomic.Int64  // nanoseconds
 	memory          atomic.Uint64 // mebibytes times microseconds of busy instances: enough for centuries
 	changed         atomic.Uint64 // new versions of the code that serve
-	notChanged      atomic.Uint64 // and those that could not be started
+	notChanged      atomic.Uint64 // versions that could not be started
 	refused         [functionReasons]atomic.Uint64
 	watch           watchers[Instances]
 }
 
-// Instances is how many instances a function has, how many of them recent requests
-// needed at once, and how many requests wait for one.
+// Instances is how many instances a function has, how many of them recent requests needed at once, and how many
+// requests wait for one.
 type Instances struct {
 	Idle, Busy, Starting, Draining, Wanted, Queued int
 
-	Version string // of the code that serves, "" while it is not known
-	Stale   bool   // there is a newer one, which cannot be started
+	Version string // of the code that serves, "" while unknown
+	Stale   bool   // there is a newer version, which cannot be started
 }
 
-// Lent counts a request that was given to an instance; cold is the instance's first one.
+// Lent counts a request that was given to an instance; cold means that it is the instance's first one.
 func (f *Function) Lent(cold bool) {
 	switch {
 	case f == nil:
@@ -46,14 +46,14 @@ func (f *Function) Lent(cold bool) {
 	}
 }
 
-// Waited notes for how long a request waited for an instance, be it in vain.
+// Waited records how long a request waited for an instance, even if it got none.
 func (f *Function) Waited(d time.Duration) {
 	if f != nil {
 		f.waited.observe(d)
 	}
 }
 
-// Started counts a cold start that took so long.
+// Started counts a cold start and how long it took.
 func (f *Function) Started(took time.Duration) {
 	if f != nil {
 		f.started.observe(took)
@@ -74,8 +74,7 @@ func (f *Function) Crashed() {
 	}
 }
 
-// Changed counts a new version of the function's code, which serves or could not be
-// started.
+// Changed counts a new version of the function's code, by whether it serves or could not be started.
 func (f *Function) Changed(serves bool) {
 	switch {
 	case f == nil:
@@ -86,7 +85,7 @@ func (f *Function) Changed(serves bool) {
 	}
 }
 
-// Watch has look asked at each scrape until stop is called.
+// Watch calls look at each scrape until stop is called.
 func (f *Function) Watch(look func() Instances) (stop func()) {
 	if f == nil {
 		return func() {}
@@ -94,7 +93,7 @@ func (f *Function) Watch(look func() Instances) (stop func()) {
 	return f.watch.add(look)
 }
 
-// Worked notes that an instance of so many bytes of memory was busy for d.
+// Worked records that an instance with this many bytes of memory was busy for d.
 func (f *Function) Worked(d time.Duration, memory int64) {
 	if f == nil {
 		return
@@ -104,7 +103,7 @@ func (f *Function) Worked(d time.Duration, memory int64) {
 	f.memory.Add(uint64(max(0, d.Microseconds())) * uint64(max(1, memory/mebibyte)))
 }
 
-// Refused counts a request that got an error instead of an answer.
+// Refused counts a request that was answered with an error.
 func (f *Function) Refused(err error) {
 	if f == nil {
 		return
@@ -122,7 +121,7 @@ func (f *Function) Refused(err error) {
 
 const functionReasons = 12
 
-// reasons are the problems of functions, each with a page in docs/problems.
+// reasons are the problems of functions. Each has a page in docs/problems.
 func reasons() [functionReasons]fault.Kind {
 	return [functionReasons]fault.Kind{
 		fault.FunctionInit, fault.FunctionBusy, fault.FunctionQueueTime, fault.FunctionError,
@@ -174,7 +173,7 @@ func (f *Function) collect(d *functionDescs, out chan<- prometheus.Metric) {
 
 func (f *Function) collectInstances(d *functionDescs, out chan<- prometheus.Metric) {
 	var all Instances
-	for _, one := range f.watch.ask() { // a function and its successor, beside which it drains
+	for _, one := range f.watch.ask() { // a function, and the one before it that still drains
 		all.Idle, all.Busy, all.Draining = all.Idle+one.Idle, all.Busy+one.Busy, all.Draining+one.Draining
 		all.Starting, all.Queued, all.Wanted = all.Starting+one.Starting, all.Queued+one.Queued, all.Wanted+one.Wanted
 		all.Stale, all.Version = all.Stale || one.Stale, one.Version

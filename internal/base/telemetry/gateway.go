@@ -7,24 +7,24 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Config is how things stand with the config.
+// Config is the state of the config.
 type Config struct {
-	// Applied counts the configs that came to serve, Partly those among them of which
-	// a file was bad, Refused those that did not.
+	// Applied counts the configs that came to serve, Partly those of them in which a file was bad, and Refused the
+	// configs that did not come to serve.
 	Applied, Partly, Refused int64
 	LastApplied, LastRefused time.Time
-	Bad                      int    // files whose present text does not serve
-	Digest                   string // of what serves; "" while nothing does
-	// Elements are the numbers of what serves ("routes", "services", ...).
+	Bad                      int    // files whose current text does not serve
+	Digest                   string // of the config that serves; "" while there is none
+	// Elements are the numbers of elements that serve ("routes", "services", ...).
 	Elements map[string]int
-	// CertificatesEnd is when the first of a listener's certificates ends, by the listener.
+	// CertificatesEnd is when the first of a listener's certificates expires, by listener.
 	CertificatesEnd map[string]time.Time
 }
 
-// configs tells of the config by asking who knows.
+// configs gets the state of the config by calling look.
 type configs struct{ look atomic.Pointer[func() Config] }
 
-// WatchConfig has look asked at each scrape how things stand with the config.
+// WatchConfig calls look for the state of the config at each scrape.
 func (m *Metrics) WatchConfig(look func() Config) { m.configs.look.Store(&look) }
 
 type configDescs struct{ reloads, ok, bad, when, info, elements, ends *prometheus.Desc }

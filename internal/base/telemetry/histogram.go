@@ -7,8 +7,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// bounds are the upper bounds of durations: from what a gateway adds itself to
-// what a client does not wait for any more.
+// bounds are the upper bounds of durations: from the time that a gateway itself adds, to a time that a client no longer
+// waits for.
 func bounds() []time.Duration {
 	return []time.Duration{
 		time.Millisecond, 2500 * time.Microsecond, 5 * time.Millisecond, 10 * time.Millisecond, 25 * time.Millisecond,
@@ -21,7 +21,7 @@ const buckets = 14
 
 // histogram counts durations. The zero value is ready.
 type histogram struct {
-	counts [buckets + 1]atomic.Uint64 // the last one is what is longer than all bounds
+	counts [buckets + 1]atomic.Uint64 // the last one is for durations above all bounds
 	sum    atomic.Int64               // nanoseconds
 }
 
@@ -30,10 +30,9 @@ func (h *histogram) observe(d time.Duration) {
 	h.sum.Add(int64(d))
 }
 
-// bucketOf is a search in a table that the compiler knows: most requests are
-// answered within the first few bounds.
+// bucketOf searches a table whose size the compiler knows: most requests fall within the first few bounds.
 func bucketOf(d time.Duration) int {
-	for i := range table { // not its values, for which all of it would be copied
+	for i := range table { // not over its values, for which the whole table would be copied
 		if d <= table[i] {
 			return i
 		}
@@ -43,7 +42,7 @@ func bucketOf(d time.Duration) int {
 
 var table = [buckets]time.Duration(bounds()) // a table
 
-// metric gives what was counted so far.
+// metric returns what was counted so far.
 func (h *histogram) metric(desc *prometheus.Desc, labels ...string) prometheus.Metric {
 	cumulative := make(map[float64]uint64, buckets)
 	var total uint64

@@ -6,8 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// KeySet counts how an issuer's keys are fetched. It is safe for concurrent use; a nil
-// *KeySet counts nothing.
+// KeySet counts how often an issuer's keys are fetched. It is safe for concurrent use; a nil *KeySet counts nothing.
 type KeySet struct {
 	issuer          string
 	fetched, failed atomic.Uint64
@@ -25,7 +24,7 @@ func (k *KeySet) Fetched(well bool) {
 	}
 }
 
-// Watch has look asked at each scrape until stop is called.
+// Watch calls look at each scrape until stop is called.
 func (k *KeySet) Watch(look func() Heard) (stop func()) {
 	if k == nil {
 		return func() {}

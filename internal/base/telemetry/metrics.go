@@ -13,22 +13,22 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 )
 
-// DefaultSeries is how many routes, and how many backends, have series of their own.
+// DefaultSeries is how many routes, and how many backends, may have series of their own.
 const DefaultSeries = 1000
 
-// The names of what has none of its own.
+// Names for meters that have no name of their own.
 const (
-	// NoRoute is the route of requests that none matched, as in tests of configs.
+	// NoRoute is the route of requests that no route matched, such as in tests of configs.
 	NoRoute = "none"
-	// Others share one meter when there are more than have series of their own.
+	// Others is the name of the meter that all further ones share when there are more than may have series of their
+	// own.
 	Others = "others"
 )
 
-// Metrics are all that is counted in a process. It is safe for concurrent use; a
-// nil *Metrics gives nil meters.
+// Metrics are all meters of a process. It is safe for concurrent use; a nil *Metrics returns nil meters.
 type Metrics struct {
 	registry  *prometheus.Registry
-	sleep     func(time.Duration) // time.Sleep, but in tests
+	sleep     func(time.Duration) // time.Sleep, except in tests
 	configs   configs
 	queue     queues
 	checks    Checks
@@ -43,7 +43,7 @@ type Metrics struct {
 	steps     family[StepCache]
 }
 
-// New makes metrics that count nothing yet. version is the program's own.
+// New makes metrics that have counted nothing yet. version is the program's own.
 func New(version string) *Metrics {
 	m := &Metrics{registry: prometheus.NewRegistry(), none: newRoute(NoRoute)}
 	m.sleep = time.Sleep //nolint:forbidigo // a scrape rests for others, and waits for nothing
@@ -60,7 +60,7 @@ func New(version string) *Metrics {
 	return m
 }
 
-// buildInfo is 1, with what was built.
+// buildInfo is 1, with what the program was built from as labels.
 func buildInfo(version string) prometheus.Collector {
 	labels := prometheus.Labels{"version": version, "goversion": "", "revision": ""}
 	if info, ok := debug.ReadBuildInfo(); ok {
@@ -80,21 +80,21 @@ func buildInfo(version string) prometheus.Collector {
 // again and again, so that requests do not wait for it.
 func (m *Metrics) Handler() http.Handler { return scrapes(m.registry, m.sleep) }
 
-// Gatherer gives what Handler shows, for tests.
+// Gatherer returns what Handler shows, for tests.
 func (m *Metrics) Gatherer() prometheus.Gatherer { return m.registry }
 
-// Register adds what has one value: a gauge that is read at each scrape. It panics
-// where there is one of that name.
+// Register adds a metric with a single value: a gauge that is read at each scrape. It panics if there is already one of
+// that name.
 func (m *Metrics) Register(name, help string, value func() float64) {
 	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value))
 }
 
-// RegisterCounter is Register for what only grows.
+// RegisterCounter is Register for a value that only grows.
 func (m *Metrics) RegisterCounter(name, help string, value func() float64) {
 	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, value))
 }
 
-// Unmatched counts requests that no route matched.
+// Unmatched returns the meter of requests that no route matched.
 func (m *Metrics) Unmatched() *Route {
 	if m == nil {
 		return nil
@@ -102,8 +102,8 @@ func (m *Metrics) Unmatched() *Route {
 	return m.none
 }
 
-// Route gives the meter of a route; with release the caller gives it back, and the
-// last one takes its series away. Backend, Function, Socket, KeySet and StepCache are alike.
+// Route returns the meter of a route. The caller gives it back by calling release; when the last user has done so, its
+// series disappear. Backend, Function, Socket, KeySet and StepCache work alike.
 func (m *Metrics) Route(name string) (r *Route, release func()) {
 	switch {
 	case m == nil:
@@ -114,7 +114,7 @@ func (m *Metrics) Route(name string) (r *Route, release func()) {
 	return m.routes.take(name)
 }
 
-// Backend gives the meter of a backend.
+// Backend returns the meter of a backend.
 func (m *Metrics) Backend(name string) (b *Backend, release func()) {
 	if m == nil {
 		return nil, func() {}
@@ -122,7 +122,7 @@ func (m *Metrics) Backend(name string) (b *Backend, release func()) {
 	return m.backends.take(name)
 }
 
-// Function gives the meter of a function.
+// Function returns the meter of a function.
 func (m *Metrics) Function(name string) (f *Function, release func()) {
 	if m == nil {
 		return nil, func() {}
@@ -130,7 +130,7 @@ func (m *Metrics) Function(name string) (f *Function, release func()) {
 	return m.funcs.take(name)
 }
 
-// Socket gives the meter of a socket.
+// Socket returns the meter of a socket.
 func (m *Metrics) Socket(name string) (s *Socket, release func()) {
 	if m == nil {
 		return nil, func() {}
@@ -138,7 +138,7 @@ func (m *Metrics) Socket(name string) (s *Socket, release func()) {
 	return m.sockets.take(name)
 }
 
-// KeySet gives the meter of an issuer's keys.
+// KeySet returns the meter of an issuer's keys.
 func (m *Metrics) KeySet(issuer string) (k *KeySet, release func()) {
 	if m == nil {
 		return nil, func() {}
@@ -146,10 +146,10 @@ func (m *Metrics) KeySet(issuer string) (k *KeySet, release func()) {
 	return m.keySets.take(issuer)
 }
 
-// family are the meters of one kind, by name, each as long as somebody has it.
+// family has the meters of one kind, by name. Each exists as long as it has a user.
 type family[M any] struct {
 	make func(name string) *M
-	most int // that have a name of their own
+	most int // how many may have a name of their own
 
 	mu      sync.Mutex
 	members map[string]*member[M]
@@ -189,7 +189,7 @@ func (f *family[M]) release(name string) {
 	}
 }
 
-// all gives the meters in the order of their names.
+// all returns the meters in the order of their names.
 func (f *family[M]) all() []*M {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -222,7 +222,7 @@ func newGathering(m *Metrics) *gathering {
 	}
 }
 
-// Describe tells nothing: what is gathered changes with the config.
+// Describe sends nothing: what is gathered changes with the config.
 func (*gathering) Describe(chan<- *prometheus.Desc) {}
 
 // Collect implements prometheus.Collector.
@@ -254,7 +254,7 @@ func gauge(d *prometheus.Desc, v float64, labels ...string) prometheus.Metric {
 	return prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 }
 
-// when is a moment as Prometheus has them, 0 for never.
+// when is a gauge of a time as Prometheus represents it, 0 for never.
 func when(d *prometheus.Desc, at time.Time, labels ...string) prometheus.Metric {
 	if at.IsZero() {
 		return gauge(d, 0, labels...)

@@ -9,7 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Queue is how things stand with what is sent later.
+// Queue is the state of the jobs, which are sent later.
 type Queue struct {
 	Lanes            []Lane
 	Jobs, MostJobs   int
@@ -18,18 +18,18 @@ type Queue struct {
 	Unreadable       int   // records that cannot be read
 }
 
-// Lane is how one sender's jobs stand.
+// Lane is the state of one sender's jobs.
 type Lane struct {
 	Kind, Name string
 	Served     bool
 	States     map[string]int
-	Oldest     time.Time         // when the oldest that has not ended was taken; zero: there is none
-	Paused     time.Time         // nothing is tried before
-	Attempts   map[string]uint64 // by what became of them
+	Oldest     time.Time         // when the oldest unfinished job was accepted; zero: there is none
+	Paused     time.Time         // nothing is tried before this time
+	Attempts   map[string]uint64 // by outcome
 	Ended      map[string]uint64 // by state
 }
 
-// WatchQueue has look asked at each scrape.
+// WatchQueue calls look at each scrape.
 func (m *Metrics) WatchQueue(look func() Queue) { m.queue.look.Store(&look) }
 
 type queues struct{ look atomic.Pointer[func() Queue] }

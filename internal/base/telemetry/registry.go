@@ -6,15 +6,15 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Registry is how things stand with the services that have registered themselves.
+// Registry is the state of the services that have registered themselves.
 type Registry struct {
 	Services, Live, Suspect, Watchers                              int
 	Registered, Deregistered, Expired, Suspected, Refused, Unknown uint64
 	Frozen                                                         uint64
-	FileFailed                                                     bool // what is registered is in memory only, and should not be
+	FileFailed                                                     bool // registered instances are kept in memory only, but should be on disk
 }
 
-// WatchRegistry has look asked at each scrape; ok is false where there is no registry.
+// WatchRegistry calls look at each scrape; ok is false if there is no registry.
 func (m *Metrics) WatchRegistry(look func() (r Registry, ok bool)) { m.leases.look.Store(&look) }
 
 type registries struct {

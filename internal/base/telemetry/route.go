@@ -15,36 +15,35 @@ import (
 type Route struct {
 	name     string
 	requests [methods]atomic.Pointer[byStatus]
-	pairs    atomic.Int32 // of method and status that were seen
+	pairs    atomic.Int32 // combinations of method and status that were seen
 	inFlight atomic.Int64
 	took     histogram
 	received atomic.Uint64
 	sent     atomic.Uint64
-	faults   []atomic.Uint64 // by the place of a kind in fault.Kinds
+	faults   []atomic.Uint64 // by the index of a kind in fault.Kinds
 
 	mu       sync.Mutex
 	counters map[string]*Counter // by name and further labels
 }
 
-// byStatus counts by the places of statuses.
+// byStatus counts by the indices of statuses.
 type byStatus [mostStatuses]atomic.Uint64
 
-// mostPairs bounds the series of one route: further statuses are counted with
-// their class, whatever their method.
+// mostPairs bounds the series of one route: further statuses are counted with their class, regardless of their method.
 const mostPairs = 64
 
 func newRoute(name string) *Route {
 	return &Route{name: name, faults: make([]atomic.Uint64, len(fault.Kinds())), counters: map[string]*Counter{}}
 }
 
-// Begin counts a request in; Done must follow.
+// Begin counts a request that begins; End must follow.
 func (r *Route) Begin() {
 	if r != nil {
 		r.inFlight.Add(1)
 	}
 }
 
-// End counts a request out that Begin has counted in.
+// End counts the end of a request that Begin has counted.
 func (r *Route) End() {
 	if r != nil {
 		r.inFlight.Add(-1)
@@ -57,7 +56,7 @@ func (r *Route) Count(method string, x *exchange.Exchange, o exchange.Outcome) {
 		return
 	}
 	r.status(methodOf(method), o.Status)
-	if o.Status != statusSwitched { // how long a tunnel was used says nothing of how quick an answer was
+	if o.Status != statusSwitched { // how long a tunnel was used says nothing about response times
 		r.took.observe(o.Took)
 	}
 	r.sent.Add(uint64(o.Written))
@@ -96,7 +95,7 @@ func (r *Route) byMethod(method int) *byStatus {
 	return slot.Load()
 }
 
-// faultPlaces are the places of kinds by their code.
+// faultPlaces are the indices of kinds by their code.
 var faultPlaces = func() map[string]int { // a table
 	places := map[string]int{}
 	for i, kind := range fault.Kinds() {
@@ -105,7 +104,7 @@ var faultPlaces = func() map[string]int { // a table
 	return places
 }()
 
-// routeDescs describe what is told of a route.
+// routeDescs describe the metrics of a route.
 type routeDescs struct{ requests, inFlight, took, received, sent, faults *prometheus.Desc }
 
 func newRouteDescs() routeDescs {

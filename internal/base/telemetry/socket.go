@@ -39,7 +39,7 @@ func (s *Socket) Opened() {
 	}
 }
 
-// Closed counts the end of a connection that was opened.
+// Closed counts the end of a connection that Opened has counted.
 func (s *Socket) Closed() {
 	if s != nil {
 		s.open.Add(-1)
@@ -53,8 +53,8 @@ func (s *Socket) Refused(why Refusal) {
 	}
 }
 
-// Ended counts a connection that was cut off, or not let in, for what its client
-// did. There must be few reasons.
+// Ended counts a connection that was cut off, or not accepted, because of what its client did. There must be few
+// reasons.
 func (s *Socket) Ended(reason string) {
 	if s == nil {
 		return

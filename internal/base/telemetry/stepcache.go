@@ -18,13 +18,13 @@ type StepCache struct {
 // CacheResult is what a cache had for a call.
 type CacheResult int
 
-// What it can have.
+// The results of a look-up in the cache.
 const (
-	CacheHit     CacheResult = iota // what was kept
-	CacheShared                     // what an equal call got that was under way
+	CacheHit     CacheResult = iota // a stored response
+	CacheShared                     // the response of an equal call that was under way
 	CacheMiss                       // nothing
-	CacheExpired                    // what was kept for too long
-	CacheRenewed                    // nobody wanted to know
+	CacheExpired                    // a response that was stored for too long
+	CacheRenewed                    // the cache was not asked
 	cacheResults
 )
 
@@ -32,10 +32,10 @@ func cacheResultNames() [cacheResults]string {
 	return [cacheResults]string{CacheHit: "hit", CacheShared: "shared", CacheMiss: "miss", CacheExpired: "expired", CacheRenewed: "renewed"}
 }
 
-// stepSeparator stands in no name of the config.
+// stepSeparator occurs in no name of the config.
 const stepSeparator = "\x00"
 
-// StepCache gives the meter of a step's cache.
+// StepCache returns the meter of a step's cache.
 func (m *Metrics) StepCache(composition, step string) (c *StepCache, release func()) {
 	if m == nil {
 		return nil, func() {}
@@ -45,7 +45,7 @@ func (m *Metrics) StepCache(composition, step string) (c *StepCache, release fun
 
 func newStepCache(name string) *StepCache {
 	composition, step, _ := strings.Cut(name, stepSeparator)
-	return &StepCache{composition: composition, step: cmp.Or(step, composition)} // the others are not divided
+	return &StepCache{composition: composition, step: cmp.Or(step, composition)} // the meter Others has no step
 }
 
 // Asked counts a call.

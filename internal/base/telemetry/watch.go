@@ -2,15 +2,14 @@ package telemetry
 
 import "sync"
 
-// watchers are functions that tell how something is now, asked at each scrape. The
-// zero value has none.
+// watchers are functions that return a current state and are called at each scrape. The zero value has none.
 type watchers[T any] struct {
 	mu   sync.Mutex
 	next int
 	look map[int]func() T
 }
 
-// add has look asked until stop is called.
+// add has look called until stop is called.
 func (w *watchers[T]) add(look func() T) (stop func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -27,7 +26,7 @@ func (w *watchers[T]) add(look func() T) (stop func()) {
 	}
 }
 
-// ask gives what all of them tell.
+// ask returns what all of them return.
 func (w *watchers[T]) ask() []T {
 	w.mu.Lock()
 	defer w.mu.Unlock()

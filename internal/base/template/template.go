@@ -1,12 +1,12 @@
-// Package template makes paths: those that a gateway sends to a backend, or a
-// client to, from what a route captured.
+// Package template builds paths from what a route captured: paths that a gateway sends to a backend, or redirects a
+// client to.
 //
 //	/internal/{id}.json   {id} is inserted as one segment, whatever is in it
-//	/internal/**          ** is the unnamed rest, with its segments as they came
+//	/internal/**          ** is the unnamed rest, with its segments as they arrived
 //	/internal/{path...}   the same for a rest with a name
 //
-// A made path is in the one form that httpx.NormalizePath gives, or it is
-// refused: no value of a parameter can step out of its segment.
+// The resulting path has the form that httpx.NormalizePath returns, or it is refused: no value of a parameter can step
+// out of its segment.
 package template
 
 import (
@@ -18,25 +18,25 @@ import (
 	"github.com/weir-gateway/weir/internal/base/httpx"
 )
 
-// Rest is the name under which a route keeps the rest that a `**` or a prefix
-// matched: still encoded, without a slash before it.
+// Rest is the name under which a route stores the rest that a `**` or a prefix matched: still encoded, without a
+// leading slash.
 const Rest = "**"
 
-// Path is a parsed template. It is immutable; the zero value makes "/".
+// Path is a parsed template. It is immutable; the zero value expands to "/".
 type Path struct {
 	parts []part
 }
 
-// part is literal text, or a parameter where name is not empty.
+// part is literal text, or a parameter if name is not empty.
 type part struct {
 	literal string
 	name    string
-	rest    bool // insert as it is, with the slashes in it
+	rest    bool // insert as it is, including its slashes
 }
 
 // Error is a mistake in a template.
 type Error struct {
-	Offset int    // in bytes, where
+	Offset int    // in bytes, in the template
 	Text   string // what is wrong
 	Fix    string // what to do; may be empty
 }
@@ -62,7 +62,7 @@ func Parse(text string) (Path, error) {
 		p.parts = append(p.parts, next)
 		at += n
 	}
-	// Any value will do to see whether the text around it makes a path.
+	// Any value will do to find out whether the text around it makes a path.
 	sample, err := p.make(func(string) (string, bool) { return "x", true })
 	if err != nil {
 		return Path{}, &Error{0, detail(err), "write the path in its plain form"}
@@ -73,7 +73,7 @@ func Parse(text string) (Path, error) {
 	return p, nil
 }
 
-// parsePart reads the literal, parameter or rest at text[at:], and its length.
+// parsePart parses the literal, parameter or rest at text[at:], and returns its length.
 func parsePart(text string, at int) (part, int, error) {
 	switch rest := text[at:]; {
 	case rest == Rest && text[at-1] == '/':
@@ -113,7 +113,7 @@ func parseParam(text string, at int) (part, int, error) {
 	return part{name: name, rest: rest}, length + 1, nil
 }
 
-// isName holds for [A-Za-z_][A-Za-z0-9_]*, as in a route's pattern.
+// isName reports whether s matches [A-Za-z_][A-Za-z0-9_]*, as in a route's pattern.
 func isName(s string) bool {
 	for i := range len(s) {
 		c := s[i]
@@ -125,7 +125,7 @@ func isName(s string) bool {
 	return s != ""
 }
 
-// Constant tells whether the path is the same for every request.
+// Constant reports whether the path is the same for every request.
 func (p Path) Constant() bool {
 	for _, part := range p.parts {
 		if part.name != "" {
@@ -146,9 +146,9 @@ func (p Path) Names() []string {
 	return names
 }
 
-// Expand makes the path for an exchange, normalised. A value that makes no
-// single segment (".", "..") or nothing of the kind is a *fault.Fault of kind
-// AmbiguousPath; a parameter that the route did not capture is RouteBroken.
+// Expand builds the path for an exchange, normalised. If a value cannot be a single segment (".", "..") or the result
+// is not a valid path, the error is a *fault.Fault of kind AmbiguousPath. If the route did not capture a parameter, it
+// is RouteBroken.
 func (p Path) Expand(x *exchange.Exchange) (string, error) {
 	switch {
 	case len(p.parts) == 0:
@@ -168,8 +168,8 @@ func (p Path) Expand(x *exchange.Exchange) (string, error) {
 	return path, nil
 }
 
-// Make makes the path with what value gives for each of Names, each as one segment
-// and a rest as it is. Errors are those of Expand, and those of value.
+// Make builds the path with the results of value for each of Names, inserting each as one segment and a rest as it is.
+// Errors are those of Expand and of value.
 func (p Path) Make(value func(name string) (string, error)) (string, error) {
 	switch {
 	case len(p.parts) == 0:
@@ -234,8 +234,8 @@ func detail(err error) string {
 	return err.Error()
 }
 
-// appendSegment encodes s so that it stays within one segment: everything but
-// pchar (RFC 3986 section 3.3), and ';', which some servers cut a segment at.
+// appendSegment encodes s so that it stays within one segment: everything except pchar (RFC 3986 section 3.3), and also
+// ';', at which some servers cut off a segment.
 func appendSegment(b []byte, s string) []byte {
 	const digits = "0123456789ABCDEF"
 	for i := range len(s) {

@@ -16,41 +16,40 @@ import (
 // The formats.
 const (
 	Text     = "text"     // key=value
-	JSON     = "json"     // an object a line
+	JSON     = "json"     // one object per line
 	Common   = "common"   // the Common Log Format of NCSA's and Apache's servers
-	Combined = "combined" // the same with Referer and User-Agent
+	Combined = "combined" // the Common Log Format with Referer and User-Agent
 )
 
 // Formats are all of them.
 func Formats() []string { return []string{Text, JSON, Common, Combined} }
 
-// Options are where lines go and what they hold.
+// Options are where lines are written and what they hold.
 type Options struct {
-	// Out is written to, by one goroutine. Where it is nil, Path is a file that is
-	// appended to, and opened again when it was renamed or removed.
+	// Out is written to by one goroutine. If it is nil, Path is a file that is appended to, and opened again when it
+	// was renamed or removed.
 	Out  io.Writer
 	Path string
 	// Format is one of Formats; "" is Text.
 	Format string
-	// Fields are names of Fields, in the order of the line; nil: DefaultFields. The
-	// formats Common and Combined have their own.
+	// Fields are names of fields, in the order of the line; nil: DefaultFields. The formats Common and Combined have
+	// fixed fields.
 	Fields []string
 	// RequestHeaders and ResponseHeaders are names of header fields to add.
 	RequestHeaders, ResponseHeaders []string
-	// Sample is the share of requests that are written, from 0 to 1. What failed
-	// (a problem, or a status from 500 on) is written in any case.
+	// Sample is the share of requests that are logged, from 0 to 1. Requests that failed (a problem, or a status from
+	// 500 on) are always logged.
 	Sample float64
-	// Level, where it is not nil, is the least level of lines: WARN from status 500
-	// on, INFO below.
+	// Level, if not nil, is the minimum level of lines: WARN from status 500 on, INFO below.
 	Level slog.Leveler
-	// Counts counts lines, of several logs if they share it; nil: its own.
+	// Counts counts lines, of several logs if they share it; nil: this log has its own.
 	Counts *Counts
-	// Log is told when lines cannot be written.
+	// Log receives a message when lines cannot be written.
 	Log *slog.Logger
 }
 
-// Counts are how many lines were written, and how many were lost because the output
-// did not take them in time or failed.
+// Counts are how many lines were written, and how many were lost because the output did not accept them in time or
+// failed.
 type Counts struct{ Written, Dropped atomic.Uint64 }
 
 // Log is an access log. It is safe for concurrent use; a nil *Log writes nothing.
@@ -61,7 +60,7 @@ type Log struct {
 	sink   *sink
 }
 
-// Open makes a log, which Close must end. Its error is that Path cannot be opened.
+// Open makes a log, which must be closed with Close. It fails if Path cannot be opened.
 func Open(o Options) (*Log, error) {
 	out := output(plain{o.Out})
 	if o.Out == nil {
@@ -92,7 +91,7 @@ func newFormat(o Options) format {
 	return newLine(textStyle{}, o)
 }
 
-// format makes the line of an event, with its end.
+// format builds the line of an event, including its end.
 type format interface {
 	line(b []byte, e *event) []byte
 }
@@ -107,7 +106,7 @@ type event struct {
 	time    time.Time
 }
 
-// scratch is what a line is made in.
+// scratch is reused memory for building a line.
 type scratch struct {
 	event event
 	line  []byte
@@ -115,11 +114,11 @@ type scratch struct {
 
 var scratches = sync.Pool{New: func() any { return &scratch{line: make([]byte, 0, 512)} }} // reused buffers
 
-// mostScratch bounds what is kept of a buffer that one long line has grown.
+// mostScratch bounds the size of a buffer that is kept, which one long line may have grown.
 const mostScratch = 8 << 10
 
-// Write writes the line of a request; head is that of its response. It never
-// blocks, and keeps nothing of what it is given.
+// Write writes the line of a request; head is the head of its response. Write never blocks, and keeps nothing of its
+// arguments.
 func (l *Log) Write(r *http.Request, head exchange.Head, x *exchange.Exchange, o exchange.Outcome) {
 	if l == nil {
 		return
@@ -148,12 +147,12 @@ func (l *Log) sampled(x *exchange.Exchange, o exchange.Outcome) bool {
 	return !x.Routine && (l.sample >= 1 || rand.Float64() < l.sample) //nolint:gosec // chance decides, not a secret
 }
 
-// Reopen has a file opened again by its path, after it was rotated.
+// Reopen makes the log open its file again by its path, after the file was rotated.
 func (l *Log) Reopen() {
 	if l != nil {
 		l.sink.reopen.Store(true)
 	}
 }
 
-// Close writes what is left, until a second after ctx ends. What comes afterwards is lost.
+// Close writes the remaining lines, until a second after ctx ends. Lines written afterwards are lost.
 func (l *Log) Close(ctx context.Context) { l.sink.close(ctx) }

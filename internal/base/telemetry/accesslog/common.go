@@ -58,8 +58,7 @@ func appendQuoted(b []byte, s string) []byte {
 	return append(appendApache(b, s), '"')
 }
 
-// appendBare writes a text that stands without quotes: blanks and brackets would
-// make other fields of it.
+// appendBare writes a text that is not quoted, in which blanks and brackets would begin other fields.
 func appendBare(b []byte, s string) []byte {
 	for i := range len(s) {
 		if c := s[i]; c <= ' ' || c == '[' || c == ']' || c >= 0x7f || c == '"' || c == '\\' {
@@ -71,8 +70,8 @@ func appendBare(b []byte, s string) []byte {
 	return b
 }
 
-// appendApache escapes as Apache does: quotes and backslashes by a backslash, all
-// else that is not printable ASCII as \xHH.
+// appendApache escapes as Apache does: quotes and backslashes by a backslash, everything else that is not printable
+// ASCII as \xHH.
 func appendApache(b []byte, s string) []byte {
 	for i := range len(s) {
 		switch c := s[i]; {

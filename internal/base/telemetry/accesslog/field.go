@@ -13,7 +13,7 @@ import (
 	"github.com/weir-gateway/weir/internal/base/exchange"
 )
 
-// value is what a field holds: one of the others, by kind.
+// value is what a field holds. kind says which of the other members is set.
 type value struct {
 	kind   kind
 	text   string
@@ -48,14 +48,14 @@ func address(ip netip.Addr) value {
 	return value{kind: anAddress, addr: ip}
 }
 
-// field is one thing that can be told.
+// field is one property of a request that can be logged.
 type field struct {
 	name string
 	help string
 	of   func(e *event) value
 }
 
-// fields are all of them, in the order in which a line has them by default.
+// fields are all fields, in the default order of a line.
 func fields() []field {
 	return []field{
 		{"time", "when the response ended", func(e *event) value { return value{kind: aTime, number: e.time.UnixNano()} }},
@@ -91,7 +91,7 @@ func fields() []field {
 	}
 }
 
-// unasked are the fields that a line has only where they are asked for.
+// unasked are the fields that a line has only if they are asked for.
 func unasked() []string {
 	return []string{"query", "protocol", "received", "peer", "scheme", "user", "listener", "agent", "referer"}
 }
@@ -105,12 +105,12 @@ func FieldNames() []string {
 	return names
 }
 
-// DefaultFields are the names of those that a line has unless it is told otherwise.
+// DefaultFields are the names of the fields that a line has by default.
 func DefaultFields() []string {
 	return slices.DeleteFunc(FieldNames(), func(name string) bool { return slices.Contains(unasked(), name) })
 }
 
-// FieldHelp says what a field is, "" where there is none of that name.
+// FieldHelp returns the description of a field, "" if there is none of that name.
 func FieldHelp(name string) string {
 	for _, f := range fields() {
 		if f.name == name {
@@ -164,10 +164,10 @@ func steps(e *event) value {
 	return text(strings.Join(texts, "; "))
 }
 
-// mostSteps is how many calls of a composition a line tells of.
+// mostSteps is how many calls of a composition a line lists.
 const mostSteps = 50
 
-// stepText is one call: "orders 200 12.3ms 10.0.0.1:8080", and what was wrong with it.
+// stepText describes one call: "orders 200 12.3ms 10.0.0.1:8080", and what was wrong with it.
 func stepText(a exchange.Attempt) string {
 	text := a.Step
 	if a.Status != 0 {
@@ -177,7 +177,7 @@ func stepText(a exchange.Attempt) string {
 	if a.Endpoint != "" {
 		text += " " + a.Endpoint
 	}
-	if send, ok := errors.AsType[*exchange.SendError](a.Err); ok { // which names the endpoint too
+	if send, ok := errors.AsType[*exchange.SendError](a.Err); ok { // its text would repeat the endpoint
 		return fmt.Sprintf("%s: %s (%s)", text, shortened(send.Err.Error()), send.Sent)
 	}
 	if a.Err != nil {
@@ -210,8 +210,8 @@ func cause(e *event) value {
 	return value{}
 }
 
-// longestCause is how much of an error a line has, in bytes: backends write part of it, as a status line
-// that is none, and a line for each request must not be theirs to fill.
+// longestCause is the maximum length of an error in a line, in bytes. Backends write part of it, such as an invalid
+// status line, and they must not be able to fill a line for each request.
 const longestCause = 1 << 10
 
 func shortened(cause string) string {
@@ -221,7 +221,7 @@ func shortened(cause string) string {
 	return strings.ToValidUTF8(cause[:longestCause], "") + "..."
 }
 
-// referer leaves the query out, for a reset link or a search may stand in it.
+// referer leaves the query out, because it may contain a reset link or a search.
 func referer(r *http.Request) string {
 	whole := exchange.RequestHead(r).Get("Referer")
 	if i := strings.IndexAny(whole, "?#"); i >= 0 {
@@ -230,8 +230,7 @@ func referer(r *http.Request) string {
 	return whole
 }
 
-// masked are the header fields that carry credentials. That they were there may be
-// logged, what they were never.
+// masked reports whether a header field carries credentials. Its presence may be logged, but never its value.
 func masked(name string) bool {
 	switch http.CanonicalHeaderKey(name) {
 	case "Authorization", "Proxy-Authorization", "Cookie", "Set-Cookie", "X-Api-Key", "Api-Key", "Apikey", "X-Auth-Token",
@@ -242,7 +241,7 @@ func masked(name string) bool {
 	return false
 }
 
-// Mask stands in for a value that is not logged.
+// Mask replaces a value that is not logged.
 const Mask = "(masked)"
 
 // headerField is a header field of the request or the response.
@@ -283,7 +282,7 @@ func chosen(o Options) []field {
 	return list
 }
 
-// stamp is how times are written: to the millisecond, with the zone.
+// stamp is how times are written: with milliseconds and the zone.
 const stamp = "2006-01-02T15:04:05.000Z07:00"
 
 func appendTime(b []byte, nanos int64) []byte { return time.Unix(0, nanos).AppendFormat(b, stamp) }

@@ -6,8 +6,7 @@ import (
 	"time"
 )
 
-// file is an output by path. What rotates logs renames or removes it, and need not
-// tell anybody.
+// file is an output by path. A program that rotates logs renames or removes the file, and need not tell the gateway.
 type file struct {
 	path    string
 	open    *os.File
@@ -31,8 +30,8 @@ func (f *file) Write(p []byte) (int, error) { return f.open.Write(p) }
 
 func (f *file) close() error { return f.open.Close() }
 
-// refresh opens the file again where the path does not lead to it any more. The old
-// one stays where that fails.
+// refresh opens the file again if the path no longer leads to it, or if anew is set. If that fails, the old file stays
+// in use.
 func (f *file) refresh(anew bool) error {
 	if !anew && (time.Since(f.checked) < lookAgain || f.current()) {
 		return nil
@@ -41,12 +40,12 @@ func (f *file) refresh(anew bool) error {
 	if err != nil {
 		return err
 	}
-	_ = f.open.Close() // each write has told its own error
+	_ = f.open.Close() // each write has returned its own error
 	*f = *opened
 	return nil
 }
 
-// current tells whether the path still leads to the open file.
+// current reports whether the path still leads to the open file.
 func (f *file) current() bool {
 	f.checked = time.Now()
 	there, err := os.Stat(f.path)

@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 )
 
-// jsonStyle writes an object a line.
+// jsonStyle writes one object per line.
 type jsonStyle struct{}
 
 func (s jsonStyle) key(name string) string { return string(appendJSON(nil, name)) + ":" }
@@ -35,8 +35,8 @@ func (jsonStyle) append(b []byte, v value) []byte {
 
 const hexDigits = "0123456789abcdef"
 
-// appendJSON writes s as a JSON string (RFC 8259 section 7). What is not printable is
-// escaped beyond what JSON asks for, so that a line may be shown on a terminal.
+// appendJSON writes s as a JSON string (RFC 8259 section 7). It also escapes unprintable characters that JSON allows,
+// so that a line may be shown on a terminal.
 func appendJSON(b []byte, s string) []byte {
 	b = append(b, '"')
 	for i := 0; i < len(s); {
@@ -55,7 +55,7 @@ func appendJSON(b []byte, s string) []byte {
 			r, size := utf8.DecodeRuneInString(s[i:])
 			i += size
 			if unicode.IsPrint(r) {
-				b = utf8.AppendRune(b, r) // also for RuneError, which stands for what is no UTF-8
+				b = utf8.AppendRune(b, r) // also RuneError, which replaces invalid UTF-8
 			} else {
 				b = appendEscaped(b, r)
 			}
@@ -64,7 +64,7 @@ func appendJSON(b []byte, s string) []byte {
 	return append(b, '"')
 }
 
-// appendEscaped writes r as \uXXXX, or as two of them (a surrogate pair).
+// appendEscaped writes r as \uXXXX, or as two of these (a surrogate pair).
 func appendEscaped(b []byte, r rune) []byte {
 	const base, half, high, low = 0x10000, 10, 0xd800, 0xdc00
 	if r >= base {

@@ -1,8 +1,8 @@
 package accesslog
 
-// style is how a line of fields is written.
+// style is the syntax of a line of fields.
 type style interface {
-	// key is what stands before a field's value, made once.
+	// key returns the text before a field's value. It is called once per field.
 	key(name string) string
 	append(b []byte, v value) []byte
 	begin(b []byte) []byte
@@ -10,7 +10,7 @@ type style interface {
 	end(b []byte) []byte
 }
 
-// line is a format of fields in a chosen order. Those that have nothing to say are left out.
+// line is a format of fields in a chosen order. Fields without a value are left out.
 type line struct {
 	style style
 	parts []part

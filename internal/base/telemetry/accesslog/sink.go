@@ -11,30 +11,30 @@ import (
 )
 
 const (
-	// mostBytes bounds the lines that wait, beside as many that are being written.
+	// mostBytes bounds the lines that wait; as many again may be being written.
 	mostBytes = 1 << 20
-	// gatherTime is how long lines wait for others to be written with.
+	// gatherTime is how long lines wait for further lines to be written with.
 	gatherTime = 20 * time.Millisecond
-	// lastWrite is for what is left when the time to end is over.
+	// lastWrite is the time for writing the remaining lines after the context of close has ended.
 	lastWrite = time.Second
 )
 
 // output is what lines are written to.
 type output interface {
 	io.Writer
-	// refresh makes sure that the output is the one that it is called; anew: although
-	// it seems so.
+	// refresh makes sure that the output is still the one that its name leads to; anew: reopen it even if it seems to
+	// be.
 	refresh(anew bool) error
 	close() error
 }
 
-// plain is an output that somebody else has opened, and closes.
+// plain is an output that the caller has opened, and closes.
 type plain struct{ io.Writer }
 
 func (plain) refresh(bool) error { return nil }
 func (plain) close() error       { return nil }
 
-// sink gathers lines for one goroutine that writes them.
+// sink collects lines for the one goroutine that writes them.
 type sink struct {
 	out    output
 	counts *Counts
@@ -45,8 +45,8 @@ type sink struct {
 	waiting []byte // whole lines
 	closed  bool
 
-	wake chan struct{} // there are lines; has room for one
-	rush chan struct{} // closed by close: do not gather any more
+	wake chan struct{} // there are lines; has capacity one
+	rush chan struct{} // closed by close: do not wait for more lines
 	done chan struct{} // the goroutine has ended
 }
 
@@ -59,7 +59,7 @@ func newSink(out output, counts *Counts, log *slog.Logger) *sink {
 	return s
 }
 
-// put takes a copy of line, or drops it where too many wait.
+// put appends a copy of line, or drops line if too many wait.
 func (s *sink) put(line []byte) {
 	s.mu.Lock()
 	if s.closed || len(s.waiting)+len(line) > mostBytes {
@@ -78,7 +78,7 @@ func (s *sink) put(line []byte) {
 	}
 }
 
-// run writes until close was called and nothing waits any more.
+// run writes until close was called and no lines wait.
 func (s *sink) run() {
 	defer close(s.done)
 	var batch []byte
@@ -98,7 +98,7 @@ func (s *sink) run() {
 	}
 }
 
-// await returns when lines have gathered. It tells true once close was called.
+// await returns when lines have gathered. It returns true once close was called.
 func (s *sink) await() (over bool) {
 	select {
 	case <-s.wake:
@@ -144,11 +144,11 @@ func (s *sink) close(ctx context.Context) {
 	defer last.Stop()
 	select {
 	case <-s.done:
-	case <-last.C: // who reads the output has stopped; there is nobody to tell
+	case <-last.C: // the reader of the output has stopped; nobody can be told
 	}
 }
 
-// trouble tells of an output that fails, once until it works again.
+// trouble logs that an output fails, once until it works again.
 type trouble bool
 
 func (t *trouble) note(s *sink, err error) {

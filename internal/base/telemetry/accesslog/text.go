@@ -36,8 +36,7 @@ func (textStyle) append(b []byte, v value) []byte {
 	return b
 }
 
-// plainText holds for what needs no quotes: printable, and nothing that has a
-// meaning in a line.
+// plainText reports whether s needs no quotes: it is printable, and has no characters with a meaning in a line.
 func plainText(s string) bool {
 	for i := 0; i < len(s); {
 		c := s[i]

@@ -109,12 +109,11 @@ func (c *client) Stop(context.Context) error {
 	return nil
 }
 
-// UploadTraces sends spans. What cannot be sent is lost, and told in the log once until
-// sending works again; the error is always nil, for the SDK would only print it.
+// UploadTraces sends spans. Spans that cannot be sent are lost, which is logged once until sending works again. The
+// error is always nil, because the SDK would only print it.
 func (c *client) UploadTraces(ctx context.Context, spans []*tracepb.ResourceSpans) error {
 	n := count(spans)
-	// TracesData is on the wire what ExportTraceServiceRequest is, whose package
-	// imports gRPC.
+	// TracesData has the same encoding as ExportTraceServiceRequest, whose package imports gRPC.
 	body, err := proto.Marshal(&tracepb.TracesData{ResourceSpans: spans})
 	if err == nil {
 		body, err = c.packed(body)
@@ -163,10 +162,10 @@ const (
 	mostAnswer   = 64 << 10
 )
 
-// refusedError is an answer that is no success.
+// refusedError is an answer other than success.
 type refusedError struct {
 	status int
-	after  time.Duration // what the collector asked to wait; 0: nothing
+	after  time.Duration // how long the collector asked to wait; 0: it did not ask
 	text   string
 }
 
@@ -174,8 +173,7 @@ func (e *refusedError) Error() string {
 	return fmt.Sprintf("the collector answered %d: %s", e.status, e.text)
 }
 
-// again tells whether the same may be sent once more (OTLP specification, "Retryable
-// response codes").
+// again reports whether the same request may be sent again (OTLP specification, "Retryable response codes").
 func (e *refusedError) again() bool {
 	switch e.status {
 	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
@@ -184,9 +182,9 @@ func (e *refusedError) again() bool {
 	return false
 }
 
-// send tries until the collector takes body, or says that it never will.
+// send retries until the collector accepts body, says that it never will, or all tries are used up.
 func (c *client) send(ctx context.Context, body []byte) (rejected uint64, err error) {
-	ctx, cancel := context.WithCancel(ctx) // the SDK sends what is left with a time of its own
+	ctx, cancel := context.WithCancel(ctx) // the SDK sends the remaining spans with a timeout of its own
 	defer cancel()
 	defer context.AfterFunc(c.life, cancel)()
 	for n := 1; ; n++ {
@@ -238,8 +236,8 @@ func (c *client) post(ctx context.Context, body []byte) (rejected uint64, err er
 	return 0, &refusedError{res.StatusCode, time.Duration(min(seconds, mostWait)) * time.Second, string(bytes.ToValidUTF8(answer[:min(len(answer), mostText)], nil))}
 }
 
-// rejectedOf reads from an ExportTraceServiceResponse how many spans were not taken:
-// field 1 of its field 1 (partial_success.rejected_spans).
+// rejectedOf reads from an ExportTraceServiceResponse how many spans were not accepted: field 1 of its field 1
+// (partial_success.rejected_spans).
 func rejectedOf(answer []byte) uint64 {
 	partial := field(answer, 1, protowire.BytesType)
 	number := field(partial, 1, protowire.VarintType)
@@ -250,7 +248,7 @@ func rejectedOf(answer []byte) uint64 {
 	return n
 }
 
-// field gives the first field of that number and type, without its tag; nil for none.
+// field returns the first field of that number and type, without its tag; nil if there is none.
 func field(message []byte, number protowire.Number, kind protowire.Type) []byte {
 	for len(message) > 0 {
 		n, t, size := protowire.ConsumeTag(message)

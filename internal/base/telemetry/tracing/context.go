@@ -12,14 +12,14 @@ import (
 	"github.com/weir-gateway/weir/internal/base/exchange"
 )
 
-// The fields of W3C Trace Context.
+// The header fields of W3C Trace Context.
 const (
 	traceparent = "Traceparent"
 	tracestate  = "Tracestate"
 )
 
-// carrier is a head as the propagator knows it. Several fields of traceparent are
-// none (W3C Trace Context section 3.2.2.5: what cannot be parsed begins a new trace).
+// carrier adapts a head for the propagator. More than one traceparent counts as none (W3C Trace Context section
+// 3.2.2.5: an unparsable one begins a new trace).
 type carrier struct{ exchange.Head }
 
 func (c carrier) Get(name string) string {
@@ -27,17 +27,17 @@ func (c carrier) Get(name string) string {
 	if len(values) > 1 && name == "traceparent" {
 		return ""
 	}
-	return strings.Join(values, ",") // several lists of tracestate are one
+	return strings.Join(values, ",") // several tracestate lists are one
 }
 
 func (c carrier) Keys() []string { return []string{traceparent, tracestate} }
 
-// extract gives ctx with the trace that head continues, if any.
+// extract returns ctx with the trace that head continues, if any.
 func extract(ctx context.Context, head exchange.Head) context.Context {
 	return propagation.TraceContext{}.Extract(ctx, carrier{head})
 }
 
-// inject writes span into head, in place of what the client sent.
+// inject writes span into head, replacing what the client sent.
 func inject(head exchange.Head, span trace.SpanContext) {
 	head.Set(traceparent, "00-"+span.TraceID().String()+"-"+span.SpanID().String()+"-"+span.TraceFlags().String())
 	if state := span.TraceState().String(); state != "" {
@@ -57,8 +57,8 @@ func xray(span trace.SpanContext) string {
 	return "Root=1-" + id[:epoch] + "-" + id[epoch:] + ";Parent=" + span.SpanID().String() + ";Sampled=" + sampled
 }
 
-// ids makes the ids of spans. A trace that begins here has the request's id where
-// that can be one, so that logs and traces are found by the same.
+// ids generates the ids of traces and spans. A trace that begins here gets the request's id if that is a valid trace
+// id, so that logs and traces are found by the same id.
 type ids struct{}
 
 func (ids) NewIDs(ctx context.Context) (trace.TraceID, trace.SpanID) {

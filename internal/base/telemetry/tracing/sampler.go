@@ -12,12 +12,12 @@ import (
 	"github.com/weir-gateway/weir/internal/base/exchange"
 )
 
-// sampler decides whether the spans of a trace are recorded. A trace is always
-// continued, but whether it is sampled is only believed of whom the config names:
-// each recorded span costs, and else every client could have all of its own recorded.
+// sampler decides whether the spans of a trace are recorded. A trace is always continued, but its sampling flag is
+// believed only if it comes from a client that the config trusts: each recorded span has a cost, and otherwise every
+// client could have all of its own spans recorded.
 type sampler struct {
-	share   float64 // of traces that begin here, and of those whose word does not count
-	parent  bool    // the word of those who are believed counts more than share
+	share   float64 // of traces that begin here, and of those whose sampling flag is not believed
+	parent  bool    // a sampling flag that is believed overrides share
 	believe string
 }
 

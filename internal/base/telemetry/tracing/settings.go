@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// Whose word counts on whether a trace is sampled.
+// Whose sampling flags are believed.
 const (
-	BelieveProxies  = "proxies" // of trusted proxies; the default
+	BelieveProxies  = "proxies" // trusted proxies; the default
 	BelieveEveryone = "everyone"
 	BelieveNobody   = "nobody"
 )
@@ -20,17 +20,17 @@ const (
 // Believes are all of them.
 func Believes() []string { return []string{BelieveProxies, BelieveEveryone, BelieveNobody} }
 
-// Off is the endpoint of nobody.
+// Off is the endpoint that disables tracing.
 const Off = "off"
 
 // Options are the settings of a config. What they leave open is taken from the
 // environment, and then from OpenTelemetry's defaults.
 type Options struct {
-	To      string            // the collector's URL, to which /v1/traces is added; "": the environment's, Off: nothing
-	Headers map[string]string // sent along, as a collector's credentials
+	To      string            // the collector's URL, to which /v1/traces is added; "": the environment's, Off: send nothing
+	Headers map[string]string // sent with each request, such as the collector's credentials
 	Service string            // the name of this service
 	Sample  *float64          // the share of traces that begin here, 0 to 1; nil: the environment's
-	Believe string            // BelieveProxies unless told otherwise
+	Believe string            // "" means BelieveProxies
 	Version string            // of this program
 	Getenv  func(string) string
 	// ReadFile reads the certificates that the environment names.
@@ -42,7 +42,7 @@ const (
 	signalPath     = "/v1/traces"
 )
 
-// variable gives a variable of the traces' own, else that of all signals.
+// variable returns the value of the variable for traces, or else that of the variable for all signals.
 func (o Options) variable(name string) string {
 	if v := strings.TrimSpace(o.Getenv("OTEL_EXPORTER_OTLP_TRACES_" + name)); v != "" {
 		return v
@@ -50,9 +50,9 @@ func (o Options) variable(name string) string {
 	return strings.TrimSpace(o.Getenv("OTEL_EXPORTER_OTLP_" + name))
 }
 
-// Wanted tells whether anything says where traces go.
+// Wanted reports whether any setting says where traces go.
 func (o Options) Wanted() bool {
-	disabled, _ := strconv.ParseBool(o.Getenv("OTEL_SDK_DISABLED")) // anything else is false, says the specification
+	disabled, _ := strconv.ParseBool(o.Getenv("OTEL_SDK_DISABLED")) // by the specification, any other value is false
 	exporter := o.Getenv("OTEL_TRACES_EXPORTER")
 	switch {
 	case o.To == Off || disabled:
@@ -65,8 +65,8 @@ func (o Options) Wanted() bool {
 	return o.variable("ENDPOINT") != ""
 }
 
-// endpoint is the URL that spans are sent to. An own one of the traces is used as it
-// is; the path of all signals is added to the others.
+// endpoint returns the URL that spans are sent to. The environment's endpoint for traces is used as it is; the path for
+// traces is appended to the others.
 func (o Options) endpoint() (string, error) {
 	text, whole := o.To, false
 	if text == "" {
@@ -89,7 +89,7 @@ func (o Options) endpoint() (string, error) {
 	return u.String(), nil
 }
 
-// headers are those of the environment, with the config's over them.
+// headers returns the environment's headers, overridden by the config's.
 func (o Options) headers() (map[string]string, error) {
 	all := map[string]string{}
 	for pair := range strings.SplitSeq(o.variable("HEADERS"), ",") {
@@ -110,7 +110,7 @@ func (o Options) headers() (map[string]string, error) {
 	return all, nil
 }
 
-// check refuses what the environment asks for and is not there.
+// check refuses settings of the environment that are not supported.
 func (o Options) check() error {
 	if p := o.variable("PROTOCOL"); p != "" && p != "http/protobuf" {
 		return fmt.Errorf("OTEL_EXPORTER_OTLP_PROTOCOL is %q; traces are sent by http/protobuf, which collectors take on port 4318", p)

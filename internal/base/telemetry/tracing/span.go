@@ -15,7 +15,7 @@ import (
 	"github.com/weir-gateway/weir/internal/base/fault"
 )
 
-// methodOf is the method as a span's name may have it: a client's own words stay out.
+// methodOf returns the method for a span's name. A client's invented methods are left out.
 func methodOf(method string) string {
 	switch method {
 	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
@@ -25,7 +25,7 @@ func methodOf(method string) string {
 	return "HTTP"
 }
 
-// routeOf is a route's name without its methods, which a span's name begins with.
+// routeOf returns a route's name without its methods, because a span's name begins with the method.
 func routeOf(route string) string {
 	methods, path, ok := strings.Cut(route, " ")
 	if ok && methods == strings.ToUpper(methods) {
@@ -34,8 +34,8 @@ func routeOf(route string) string {
 	return route
 }
 
-// received is what a server's span says of a request (OpenTelemetry, Semantic
-// conventions for HTTP spans). The query is left out: it may hold secrets.
+// received returns a server span's attributes about the request (OpenTelemetry, Semantic conventions for HTTP spans).
+// The query is left out: it may hold secrets.
 func received(r *http.Request, x *exchange.Exchange) []attribute.KeyValue {
 	method := methodOf(r.Method)
 	list := []attribute.KeyValue{
@@ -66,7 +66,7 @@ func protocolVersion(major, minor int) string {
 	return strconv.Itoa(major)
 }
 
-// answered is what it says of what came of it.
+// answered returns a server span's attributes about the outcome.
 func answered(x *exchange.Exchange, o exchange.Outcome) []attribute.KeyValue {
 	list := []attribute.KeyValue{attribute.Int64("http.response.body.size", o.Written)}
 	for _, text := range []struct{ key, value string }{
@@ -86,7 +86,7 @@ func answered(x *exchange.Exchange, o exchange.Outcome) []attribute.KeyValue {
 	return list
 }
 
-// judge marks a server's span as failed where the server is to blame.
+// judge marks a server span as failed if the server is to blame.
 func judge(span trace.Span, status int, f *fault.Fault) {
 	switch {
 	case status != 0 && status < http.StatusInternalServerError:
@@ -99,7 +99,7 @@ func judge(span trace.Span, status int, f *fault.Fault) {
 	}
 }
 
-// called is what a client's span says of a call.
+// called returns a client span's attributes about the call.
 func called(c exchange.Call) []attribute.KeyValue {
 	list := []attribute.KeyValue{
 		attribute.String("http.request.method", c.Method), attribute.String("peer.service", c.Backend), attribute.String("weir.backend", c.Backend),
@@ -119,7 +119,7 @@ func called(c exchange.Call) []attribute.KeyValue {
 	return list
 }
 
-// ended is what it says of what came of it.
+// ended sets a client span's attributes and status from the outcome.
 func ended(span trace.Span, a exchange.Attempt) {
 	if a.Endpoint != "" {
 		span.SetAttributes(attribute.String("weir.endpoint", a.Endpoint))
@@ -137,8 +137,8 @@ func ended(span trace.Span, a exchange.Attempt) {
 	}
 }
 
-// settled is what a step's span says of what came of it. A failure for which something stands is
-// none of the whole.
+// settled sets the attributes and status of a step's span from its outcome. A failure for which a replacement was used
+// does not fail the span.
 func settled(span trace.Span, s exchange.Settled) {
 	span.SetAttributes(attribute.String("weir.step.outcome", s.Outcome))
 	if s.Cached {
@@ -156,7 +156,7 @@ func settled(span trace.Span, s exchange.Settled) {
 	}
 }
 
-// errorType has few values.
+// errorType returns one of few values.
 func errorType(err error) string {
 	if f, ok := errors.AsType[*fault.Fault](err); ok {
 		return f.Code

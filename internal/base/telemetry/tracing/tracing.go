@@ -17,8 +17,8 @@ import (
 	"github.com/weir-gateway/weir/internal/base/exchange"
 )
 
-// Counts are how many spans were recorded, and what became of them. Those that are
-// neither sent nor lost yet wait, or found the queue full.
+// Counts are how many spans were recorded, and what became of them. Spans that are neither sent nor lost are still
+// waiting, or found the queue full.
 type Counts struct{ Recorded, Sent, Lost atomic.Uint64 }
 
 // Tracer makes spans and sends them. It is safe for concurrent use; a nil *Tracer
@@ -32,8 +32,8 @@ type Tracer struct {
 
 const defaultService = "weir"
 
-// New makes a tracer that Close must end, nil where nothing is wanted. It opens no
-// connection. The error is about the settings.
+// New makes a tracer, which must be closed with Close. It returns nil if tracing is not wanted. It opens no connection.
+// An error is about the settings.
 func New(o Options, counts *Counts, log *slog.Logger) (*Tracer, error) {
 	if !o.Wanted() {
 		return nil, nil
@@ -60,8 +60,8 @@ func New(o Options, counts *Counts, log *slog.Logger) (*Tracer, error) {
 	}, nil
 }
 
-// about is what all spans say of this process. The config's name of the service
-// comes before the environment's.
+// about returns the attributes of this process that all spans carry. The config's service name takes precedence over
+// the environment's.
 func about(o Options) (*resource.Resource, error) {
 	options := []resource.Option{
 		resource.WithAttributes(attribute.String("service.name", defaultService), attribute.String("service.version", o.Version)),
@@ -91,7 +91,7 @@ func (t *Tracer) Begin(r *http.Request, x *exchange.Exchange) {
 	}
 }
 
-// End ends the span of a request that was begun.
+// End ends the span of a request that Begin has begun.
 func (t *Tracer) End(r *http.Request, x *exchange.Exchange, o exchange.Outcome) {
 	if t == nil {
 		return
@@ -110,9 +110,9 @@ func (t *Tracer) End(r *http.Request, x *exchange.Exchange, o exchange.Outcome) 
 	p.span.End(trace.WithTimestamp(x.Start.Add(o.Took)))
 }
 
-// Close sends what is left until ctx ends.
+// Close sends the remaining spans until ctx ends.
 func (t *Tracer) Close(ctx context.Context) {
-	_ = t.provider.Shutdown(ctx) // the client has told what was lost
+	_ = t.provider.Shutdown(ctx) // the client has logged what was lost
 	t.client.giveUp()
 }
 
@@ -124,11 +124,11 @@ type part struct {
 	id     string
 }
 
-// ID gives the trace's id.
+// ID returns the trace's id.
 func (p *part) ID() string { return p.id }
 
-// Step begins the span of a step. Where nothing is recorded there is none, and its calls are
-// the request's own.
+// Step begins the span of a step. If nothing is recorded, the step has no span, and its calls belong directly to the
+// request.
 func (p *part) Step(name, of string) (below exchange.Trace, end func(exchange.Settled)) {
 	if !p.span.IsRecording() {
 		return p, func(exchange.Settled) {}
