@@ -10,27 +10,27 @@ import (
 
 // Decision is what one rule of a guard decides about one request, for the log.
 type Decision struct {
-	Rule    string // its name or place, never its source, which may hold a secret
+	Rule    string // its name or place, never its source, which may contain a secret
 	Refuses bool
-	DryRun  bool // it is only tried out, so the request passes
-	// Reason tells why it refuses, never with a secret; it is asked where somebody hears it. nil
-	// where there is nothing to tell.
+	DryRun  bool // the rule is only tried out, so the request passes
+	// Reason returns why the rule refuses, without secrets; it is only called if the result is logged. nil if there is
+	// nothing to say.
 	Reason func() string
 }
 
-// Decisions are the log of a guard, and its counter: one line a decision, at level debug for what passes, and
-// for what is refused at the guard's own. It is safe for concurrent use.
+// Decisions are the log of a guard, and its counter. Each decision is one line: at level debug if the request passes,
+// at the guard's own level if it is refused. It is safe for concurrent use.
 type Decisions struct {
 	log     *slog.Logger
 	kind    string
 	route   string
 	refused slog.Level
-	// counts are those of what was refused, and of what would have been.
+	// counters of requests that were refused, and of those that would have been
 	refusals, rehearsed *telemetry.Counter
 }
 
-// Decisions makes the log of a guard of that kind. What it refuses is logged at level
-// refused; what it would have refused, in a dry run, at info.
+// Decisions returns the log of a guard of that kind. Refusals are logged at level refused; refusals that a dry run
+// would have made, at info.
 func (e Env) Decisions(kind string, refused slog.Level) Decisions {
 	count := func(dryRun string) *telemetry.Counter {
 		return e.Meter.Counter("weir_guard_refusals_total", "Rules of guards that refused a request, or would have (dry_run), by the guard.", "guard", kind, "dry_run", dryRun)

@@ -1,13 +1,11 @@
-// Package filter is the contract of the policies on a route. Each child folder
-// is one filter: its config struct (what people write, with its docs), its
-// schema, its behaviour, its README whose examples are run, and its tests.
-// Folder all lists them.
+// Package filter is the contract of the policies on a route. Each child folder is one filter: its config struct (what
+// people write, with its docs), its schema, its behaviour, its README whose examples are run, and its tests. Folder all
+// lists them.
 //
-// A filter that guards (may this request pass, and with which response fields?)
-// is a func(http.Handler) http.Handler. One that adapts payloads is a
-// func(http.RoundTripper) http.RoundTripper, where a response is a value. Both
-// keep the rules of package exchange. A guard that cannot decide denies. One that
-// keeps nothing of what passes it says so (Policy.KeepsNothing), for that makes requests cheaper.
+// A filter that guards (may this request pass, and with which response header fields?) is a func(http.Handler)
+// http.Handler. A filter that adapts payloads is a func(http.RoundTripper) http.RoundTripper, where a response is a
+// value. Both follow the rules of package exchange. A guard that cannot decide denies. A filter that keeps nothing of
+// what passes it declares that (Policy.KeepsNothing), because it makes requests cheaper.
 package filter
 
 import (
@@ -28,20 +26,19 @@ import (
 	"github.com/weir-gateway/weir/internal/config"
 )
 
-// Stage is a filter's place in the fixed order, which is the same on every
-// route and printed by `weir explain`. Smaller is outer: it sees the request
-// earlier and the response later.
+// Stage is a filter's place in the fixed order, which is the same on every route and is printed by `weir explain`. A
+// smaller stage is further out: it sees the request earlier and the response later.
 type Stage int
 
 // The order. Guards come before adapters.
 const (
-	StageHeaders         Stage = iota // fields of request and response; outermost, so that every guard's errors have them
-	StageSecurity                     // fields that tell browsers to be careful; for every guard's errors, too
-	StageBatch                        // notes what the client has said, for the parts of a batch; the innermost would miss what auth takes out
+	StageHeaders         Stage = iota // header fields of request and response; outermost, so that every guard's errors have them
+	StageSecurity                     // header fields that make browsers more careful; also for every guard's errors
+	StageBatch                        // notes what the client has sent, for the parts of a batch; further in, it would miss what auth removes
 	StageBounds                       // body and connection limits
 	StageIP                           // ip rules
 	StageCORS                         // cors: a preflight ends here
-	StageCSRF                         // what pages of other sites send
+	StageCSRF                         // requests that pages of other sites send
 	StageLimit                        // limits whose key does not mention auth
 	StageAuth                         // who is it
 	StageAllow                        // may they
@@ -49,97 +46,95 @@ const (
 	StageWAF
 	StageValidate
 	StageCompress
-	StageAsync     // takes what has come so far, and sends it later through the adapters
+	StageAsync     // takes the request as it has arrived here, and sends it later through the adapters
 	StageWebSocket // ends WebSockets, and sends their events through all that follows
 	StageCache     // adapters from here on; keyed by the chosen backend
 	StageMirror
 	StageTransform
 	StageRewrite // path and host towards the backend
-	StageSign    // of what all others have made of the request
+	StageSign    // signs what all others have made of the request
 	StageFault
 	StageRespond // answers by itself
 )
 
-// Env is what a filter may need to build itself. All of it may be used by
-// several goroutines.
+// Env is what a filter may need to build itself. All of it may be used by several goroutines.
 type Env struct {
-	// Backend resolves a reference, so that a filter may call a backend
-	// (external authorization, introspection); cycles are refused by the compiler.
+	// Backend resolves a reference, so that a filter may call a backend (external authorization, introspection); the
+	// compiler rejects cycles.
 	Backend func(config.Ref) (http.RoundTripper, error)
-	// Auth gives a way of recognising callers by its name.
+	// Auth returns a way of recognising callers by its name.
 	Auth func(name string) (auth.Way, error)
-	// Secret resolves a secret; when a config is only checked it gives placeholders.
+	// Secret resolves a secret; when a config is only checked it returns placeholders.
 	Secret func(secret.Template) (secret.Value, error)
 	// Keep holds state that lives longer than one snapshot; it is used by keep.In.
 	Keep keep.Keeper
-	// Queue gives the queue that outlives the process, once it takes jobs; its error says
-	// why it does not. When a config is only checked both are nil.
+	// Queue returns the queue that outlives the process, once it accepts jobs; its error says why it does not. Both are
+	// nil when a config is only checked.
 	Queue func() (*queue.Queue, error)
-	// Sockets know the WebSockets that end here; nil when a config is only checked.
+	// Sockets knows the WebSockets that end here; nil when a config is only checked.
 	Sockets *sockets.Hub
-	// Bounds are where what the filter itself calls may be; nil bounds nothing.
+	// Bounds limit the addresses that the filter itself may call; nil is no limit.
 	Bounds *egress.Bounds
-	// Meter is the route's, for what a filter counts of its own (see Counter); nil
-	// counts nothing. What it answers with a problem is counted already.
+	// Meter is the route's meter, for what a filter counts of its own (see Counter); nil counts nothing. Answers with a
+	// problem are counted already.
 	Meter *telemetry.Route
 	Log   *slog.Logger // never nil in build
 	Route string       // the route's name, for logs
 	Group string
-	// Authority is the host of the one backend that the filter stands at, with its port where the URL
-	// has one; "" where that is no URL, or where there are several.
+	// Authority is the host of the one backend that the filter is attached to, with its port if the URL has one; "" if
+	// the backend is not a URL, or if there are several.
 	Authority string
-	// Hosts are the names, in lower case, that the route or a listener of it has without a wildcard.
+	// Hosts returns the host names without a wildcard, in lower case, of the route or of its listeners.
 	Hosts func() []string
-	Nth   int // how many filters of this kind stand at this place of the route before it
+	Nth   int // how many filters of this kind precede it at this place of the route
 }
 
 // Policy is a built filter: at least one of Guard and Adapt is set.
 type Policy struct {
 	Guard func(http.Handler) http.Handler
 	Adapt func(http.RoundTripper) http.RoundTripper
-	// Ask tells what Guard would do with r, by the same code and without doing it:
-	// nothing is counted, logged or sent. r belongs to an exchange whose identity may
-	// be assumed. It is nil where the guard lets everything pass. Where a config is
-	// only checked it is asked, too, so it must not rely on what Keep would give.
+	// Ask returns what Guard would do with r, using the same code but without doing it: nothing is counted, logged or
+	// sent. r belongs to an exchange whose identity may be assumed. Ask is nil if the guard lets everything pass. It is
+	// also called when a config is only checked, so it must not rely on what Keep would return.
 	Ask func(r *http.Request) Verdict
-	// Tell puts on r, which belongs to an exchange whose caller is known and is sent later than
-	// the guards have run, what its backend is told of the caller. It may be nil.
+	// Tell adds to r what its backend is told about the caller. It is for a request that is sent later, after the
+	// guards have run; r belongs to an exchange whose caller is known. Tell may be nil.
 	Tell func(r *http.Request) *fault.Fault
-	// Later is set where Adapt takes requests and sends them later. Such an adapter is the
-	// outermost one, whatever its stage, and Adapt is called once.
+	// Later is set if Adapt takes requests and sends them later. Such an adapter is the outermost one, whatever its
+	// stage, and Adapt is called once.
 	Later *Later
-	// Way is set where Adapt ends WebSockets: how functions are told of them. Adapt is called once then.
+	// Way is set if Adapt ends WebSockets: how functions are told about them. Adapt is then called once.
 	Way sockets.Way
-	// BodyBytes replaces the config's limit of request bodies on the route, which
-	// the proxy holds while a body comes; 0 is no bound, nil leaves it.
+	// BodyBytes replaces the config's limit for request bodies on the route, which the proxy enforces while a body
+	// arrives; 0 is no limit, nil keeps the config's.
 	BodyBytes *int64
-	// Transparent tells that Adapt changes neither requests nor responses, so that
-	// explain may leave it out.
+	// Transparent reports that Adapt changes neither requests nor responses, so that explain may leave it out.
 	Transparent bool
-	// KeepsNothing tells that the code of Guard and Adapt was read, with all that they call:
-	//   - When it has returned, nothing has the exchange, its request, response, heads or contexts,
-	//     texts excepted: no goroutine, cache, timer, queue, or body of its own.
+	// KeepsNothing reports that the code of Guard and Adapt, and all code that they call, was reviewed and meets these
+	// conditions:
+	//   - When it has returned, nothing holds the exchange, its request, response, heads or contexts, except for
+	//     strings: no goroutine, cache, timer, queue, or body of its own.
 	//   - Guard changes nothing of its request but the head.
-	//   - Adapt passes on the very request that it was given, and once at most. Afterwards that may have the
-	//     context of an attempt, which has ended: who waits then asks exchange.MakerContext.
+	//   - Adapt passes on the very request that it was given, at most once. Afterwards that request may have the
+	//     context of an attempt, which has ended: code that waits after that must use exchange.MakerContext.
 	//
-	// Where all filters of a route say so, what its request is made of is the next one's
-	// (see exchange.Exchange.Alone). False is right for who does not know.
+	// If all filters of a route declare this, the memory of a request is reused for the next one (see
+	// exchange.Exchange.Alone). If in doubt, leave it false.
 	KeepsNothing bool
-	// Rehearse is set where Adapt does more than change what passes through it, and does to a request
-	// that nobody sends what Adapt would, as far as that asks nobody. It says what is added that only
-	// sending tells, as a signature; nothing secret. Errors are what the client would be told.
+	// Rehearse is set if Adapt does more than change what passes through it. It does to a request that is never sent
+	// what Adapt would do, as far as that sends no requests of its own. It returns what is added only on sending, such
+	// as a signature, and nothing secret. Errors are what the client would get.
 	Rehearse func(r *http.Request) (adds []string, err error)
-	// Parts is set where Adapt answers a request with others, which go to the routes of the route's own group. It reads the
-	// body of r, BodyBytes of it at most, and gives them, and sends none. Errors are what the client would be told. It may be nil.
+	// Parts is set if Adapt answers a request by making other requests, which go to the routes of the route's own
+	// group. It reads the body of r, at most BodyBytes of it, and returns these requests without sending any. Errors
+	// are what the client would get. It may be nil.
 	Parts func(r *http.Request) ([]Part, error)
-	// Bodies tells that Adapt asks for the request's body, so that explain, which has
-	// none, does not run it.
+	// Bodies reports that Adapt needs the request's body. explain has none, so it does not run Adapt.
 	Bodies bool
-	// ForOneBackend tells that what Adapt does is about one backend: where a route has
-	// several, the filter stands on each of these instead.
+	// ForOneBackend reports that what Adapt does concerns one backend: if a route has several, the filter is attached
+	// to each of them instead.
 	ForOneBackend bool
-	// Note says in a few words what it does here, for explain: "2 origins, credentials".
+	// Note describes in a few words what the filter does here, for explain: "2 origins, credentials".
 	Note string
 	// Close is called once no snapshot uses the policy any more; it may be nil.
 	Close func()
@@ -148,50 +143,50 @@ type Policy struct {
 // Part is a request that is made within another one.
 type Part struct {
 	ID      string
-	After   []string // the ids of parts that it waits for
+	After   []string // the ids of the parts that it waits for
 	Request *http.Request
 }
 
-// FailedPart is what becomes of a part that waits for the one of that id, which has failed.
+// FailedPart returns the fault of a part that waits for the part with that id, which has failed.
 func FailedPart(id string) *fault.Fault {
 	return fault.FailedDependency.New(fmt.Sprintf("The part %q has failed.", id))
 }
 
-// Later is how a filter sends what it has taken.
+// Later is how a filter sends the requests that it has taken.
 type Later struct {
-	// Path is the pattern of the path where who has sent a request asks what became of it, and
-	// Status answers there by GET and DELETE, behind the route's guards.
+	// Path is the path pattern at which a client asks what became of its request. Status answers there, by GET and
+	// DELETE, behind the route's guards.
 	Path   string
 	Status http.RoundTripper
-	// Takes tells whether r would be taken, rather than answered at once.
+	// Takes reports whether r would be taken, rather than answered at once.
 	Takes func(r *http.Request) bool
-	// Recall is called before these, for what the route's pattern had captured of the request.
+	// Recall is called for a request to Path before the guards see it. It gives r what the route's pattern had captured
+	// from the original request.
 	Recall func(r *http.Request)
-	// Lane is how the jobs of the route are sent, but for Run, which makes an attempt: it stands
-	// beside, for it is to run by the snapshot of its moment.
+	// Lane is how the jobs of the route are sent, without its Run. Run, which makes an attempt, is separate, because it
+	// must use the snapshot that serves at that moment.
 	Lane queue.Lane
 	Run  func(ctx context.Context, a queue.Attempt, spans Spans) queue.Outcome
-	// Tell is set by who makes the route: what the guards' own Tells do together; nil: nothing.
+	// Tell is set by the code that builds the route: the combined effect of the guards' own Tells; nil does nothing.
 	Tell func(r *http.Request) *fault.Fault
 }
 
-// Spans make the span of an attempt.
+// Spans creates the span of an attempt.
 type Spans interface {
 	Begin(r *http.Request, x *exchange.Exchange)
 	End(r *http.Request, x *exchange.Exchange, o exchange.Outcome)
 }
 
-// RouteLane is the kind of the lanes of routes; a lane is called as its route.
+// RouteLane is the kind of the lanes of routes; a lane has the name of its route.
 const RouteLane = "route"
 
 // Verdict is what a guard decides about one request.
 type Verdict struct {
-	// Why tells operators which rule decided, and what it went by; never a secret.
+	// Why tells operators which rule decided, and on what basis; it never contains a secret.
 	Why string
-	// Fault is the answer where the request does not pass, nil where it does.
+	// Fault is the answer if the request does not pass, nil if it does.
 	Fault *fault.Fault
-	// Answers tells that the guard answers by itself, without a fault, as cors
-	// answers a preflight.
+	// Answers reports that the guard answers by itself, without a fault, as cors answers a preflight.
 	Answers bool
 }
 
@@ -202,17 +197,15 @@ type Definition struct {
 	Stage   Stage
 	New     func() any
 	Build   func(env Env, config any) (Policy, error)
-	// Place and Split are those of filters whose place depends on their config; see
-	// Placed. Both may be nil.
+	// Place and Split are set for filters whose place depends on their config; see Placed. Both may be nil.
 	Place func(config any) Stage
 	Split func(config any) []any
 }
 
-// Define makes a Definition for config struct C. defaults gives a fresh value
-// each time, never a shared one: a slice in a shared default would leak from
-// one route to another when decoded into. build has no side effects: it starts
-// no goroutine and opens no connection but through keep.In, for `weir check` calls
-// it too. Its error is told to the config's writer at the filter's place.
+// Define makes a Definition for config struct C. defaults returns a fresh value each time, never a shared one: a slice
+// in a shared default would leak from one route to another when decoded into. build has no side effects: it starts no
+// goroutine and opens no connection except through keep.In, because `weir check` calls it too. Its error is reported to
+// the config's author at the filter's place.
 func Define[C any](name, summary string, stage Stage, defaults func() C, build func(Env, *C) (Policy, error)) Definition {
 	return Definition{
 		Name: name, Summary: summary, Stage: stage,
@@ -230,9 +223,8 @@ func Define[C any](name, summary string, stage Stage, defaults func() C, build f
 	}
 }
 
-// Placed is d with a place that depends on the config. Where one config has pieces
-// of different places, split parts it into one for each place, and these stand on
-// the route as filters of their own.
+// Placed returns d with a place that depends on the config. If one config has pieces for different places, split
+// divides it into one config for each place, and these become separate filters on the route.
 func Placed[C any](d Definition, place func(*C) Stage, split func(*C) []*C) Definition {
 	d.Place = func(config any) Stage {
 		if c, ok := config.(*C); ok {
@@ -254,7 +246,7 @@ func Placed[C any](d Definition, place func(*C) Stage, split func(*C) []*C) Defi
 	return d
 }
 
-// StageOf is the place of the filter that a config makes.
+// StageOf returns the stage of the filter that a config describes.
 func (d Definition) StageOf(config any) Stage {
 	if d.Place != nil {
 		return d.Place(config)
@@ -262,11 +254,11 @@ func (d Definition) StageOf(config any) Stage {
 	return d.Stage
 }
 
-// perBackend tells whether the filter may stand on one of a route's backends: the
-// adapters may, and headers, which is one too.
+// perBackend reports whether the filter may be attached to one of a route's backends. That holds for adapters, and for
+// headers, which is an adapter too.
 func (d Definition) perBackend() bool { return d.Stage == StageHeaders || d.Stage >= StageCache }
 
-// Kind is the definition as the config's vocabulary knows it.
+// Kind returns the definition in the form that the config's vocabulary uses.
 func (d Definition) Kind() config.Kind {
 	return config.Kind{
 		Name: d.Name, Summary: d.Summary, Order: int(d.Stage), PerBackend: d.perBackend(), Identifies: d.Stage == StageAuth,

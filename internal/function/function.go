@@ -1,6 +1,5 @@
-// Package function is the contract of functions: backends that are invoked.
-// Each child folder is one kind of place where a function lives; folder all
-// lists them.
+// Package function is the contract of functions: backends that are invoked. Each child folder implements one kind of
+// place where a function runs; folder all lists them.
 package function
 
 import (
@@ -17,102 +16,97 @@ import (
 	"github.com/weir-gateway/weir/internal/config"
 )
 
-// Backend is one function as a backend. RoundTrip keeps the rules of package
-// exchange; its errors are *fault.Fault.
+// Backend is one function as a backend. RoundTrip follows the rules of package exchange; its errors are *fault.Fault.
 type Backend interface {
 	http.RoundTripper
-	// Tune takes over another config whose identity is the same (see
-	// Definition.Same): bounds and time-outs change in place, nothing is restarted.
+	// Tune takes over another config whose identity is the same (see Definition.Same): bounds and timeouts change in
+	// place, and nothing is restarted.
 	Tune(config any)
-	// Status tells how it is doing, for explain and the admin API.
+	// Status reports the state of the function, for explain and the admin API.
 	Status() Status
-	// Close takes no new requests, lets running ones finish until ctx ends, then
-	// ends every process and goroutine and returns.
+	// Close accepts no new requests, lets running ones finish until ctx ends, then ends every process and goroutine and
+	// returns.
 	Close(ctx context.Context) error
 }
 
-// Parted is a backend that is an app of several functions, which routes may name:
-// fn:APP/FUNCTION.
+// Parted is a backend that is an app of several functions, which routes can name one by one: fn:APP/FUNCTION.
 type Parted interface {
-	// Part gives the function of that name. It lives as long as the app.
+	// Part returns the function with that name. It lives as long as the app.
 	Part(name string) (http.RoundTripper, error)
 }
 
-// Status is a snapshot of a function's life.
+// Status is a snapshot of a function's state.
 type Status struct {
-	Instances int    // alive, of any state
-	Busy      int    // answering
+	Instances int    // alive, in any state
+	Busy      int    // handling a request
 	Starting  int    // not ready yet
-	Draining  int    // get no new request, and end with their last one
-	Wanted    int    // kept or made ready, because recent requests needed so many at once
+	Draining  int    // get no new requests, and end after their last one
+	Wanted    int    // kept or being started, because recent requests needed this many at once
 	Queued    int    // requests that wait for an instance
-	Memory    int64  // the most that the instance that was started last has used, in bytes; 0 where nobody knows
-	Problem   string // why no instance can be had, "" where all is well
-	Version   string // of the code that serves, by its content; "" where it is not known yet
-	Newer     string // why a newer version does not serve, "" where that one is the newest
+	Memory    int64  // peak use of the most recently started instance, in bytes; 0 if unknown
+	Problem   string // why no instance is available, "" if all is well
+	Version   string // of the code that serves, derived from its content; "" if not known yet
+	Newer     string // why a newer version does not serve, "" if the serving version is the newest
 	Note      string // what it is run as and why, for explain
-	// Remote is how things stand with a function that runs elsewhere, in a line; "" for one that
-	// has instances here. Details are further lines.
+	// Remote is the state of a function that runs elsewhere, in one line; "" for a function that has instances here.
+	// Details are further lines.
 	Remote  string
 	Details []string
 }
 
-// Env is what a function may need.
+// Env is what a function may need from its surroundings.
 type Env struct {
 	Log    *slog.Logger
 	Secret func(secret.Template) (secret.Value, error)
-	// Dir is the folder that relative paths of the config are relative to.
+	// Dir is the folder that relative paths in the config refer to.
 	Dir string
-	// Region and Account are those of AWS that functions of its contract are told they
-	// run in, "" for what stands for none.
+	// Region and Account are the AWS region and account that functions with AWS's contract are told they run in, "" for
+	// the defaults that stand for none.
 	Region, Account string
-	// Bounds are where it may be called, for functions that are called by an address.
+	// Bounds limit where the function may be called, for functions that are called by address.
 	Bounds *egress.Bounds
-	// Life counts starts and ends of instances, Attempts the requests that were
-	// made to them; both may be nil.
+	// Life counts starts and ends of instances, Attempts counts the requests made to them; both may be nil.
 	Life     *telemetry.Function
 	Attempts *telemetry.Backend
 }
 
 // Definition is one kind of function. Make it with Define.
 type Definition struct {
-	Kind    string // the key that tells the kind: "run"
+	Kind    string // the key that identifies the kind: "run"
 	Summary string
 	Scheme  config.Scheme // how a route names it: fn:NAME
-	// Others are further ways in which a route names it; set them on what Define has made.
+	// Others are further ways in which a route can name it; set them on the result of Define.
 	Others []config.Scheme
 	New    func() any
-	// Check says what is wrong with a config without starting anything. An error begins with the
-	// key that it is about, as "scale.max: ", so that it is told there (see config.Function.At).
+	// Check reports what is wrong with a config without starting anything. An error begins with the key that it is
+	// about, as in "scale.max: ", so that it is reported at that place (see config.Function.At).
 	Check func(env Env, config any) error
-	// Warn says what keeps a right config from working on this machine; it starts
-	// nothing either.
+	// Warn reports what keeps a valid config from working on this machine; it starts nothing either.
 	Warn func(env Env, config any) []Warning
-	// Build makes the backend; it may start processes.
+	// Build creates the backend; it may start processes.
 	Build func(env Env, name string, config any) (Backend, error)
-	// CheckPart says what is wrong with naming one function of an app; nil where
-	// backends of this kind have no parts. It starts nothing.
+	// CheckPart reports what is wrong with naming one function of an app; nil if backends of this kind have no parts.
+	// It starts nothing.
 	CheckPart func(env Env, config any, part string) error
-	// CheckPath says why requests whose paths have a pattern cannot be sent to one function of an
-	// app, as far as that is known before they come; captured tells what the route captures,
-	// in host and path. Nil where any path can be sent. CheckPart has found the part right.
+	// CheckPath reports why requests whose paths match a pattern cannot be sent to one function of an app, as far as
+	// that is known before they arrive; captured tells whether the route captures a name, in host or path. Nil if any
+	// path can be sent. CheckPart has already accepted the part.
 	CheckPath func(config any, part string, path pattern.Path, captured func(name string) bool) error
-	// Rehearse makes of r, which nobody sends, what the platform would get of it, by the code that
-	// sends, and says what is added to it that only sending tells, as a signature; nothing secret.
-	// Nil where the function gets r as it is. It starts nothing and asks nobody. Errors are faults,
-	// which the client would be told.
+	// Rehearse turns r, which is never sent, into the request that the platform would get, using the code that sends
+	// real ones. It returns what is added only on sending, such as a signature, and nothing secret. Nil if the function
+	// gets r unchanged. It starts nothing and sends no requests. Errors are the faults that the client would get.
 	Rehearse func(config any, part string, r *http.Request) (adds []string, err error)
-	// Same tells whether the identity fields of both configs are equal, so that
-	// the running backend is kept and tuned.
+	// Same reports whether the identity fields of both configs are equal, so that the running backend is kept and
+	// tuned.
 	Same func(a, b any) bool
-	// Once gives the config for a single call: one instance, for which the call waits.
+	// Once returns the config for a single call: one instance, which the call waits for.
 	Once func(config any) any
 }
 
-// Schemes are all ways in which a route names functions of this kind.
+// Schemes returns all ways in which a route can name functions of this kind.
 func (d Definition) Schemes() []config.Scheme { return append([]config.Scheme{d.Scheme}, d.Others...) }
 
-// Mistakes are several in one config, each of which is told by itself.
+// Mistakes are several mistakes in one config, each reported separately.
 type Mistakes []error
 
 func (m Mistakes) Error() string {
@@ -125,10 +119,10 @@ func (m Mistakes) Error() string {
 
 func (m Mistakes) Unwrap() []error { return m }
 
-// Warning is told by `weir check`.
+// Warning is printed by `weir check`.
 type Warning struct {
-	What string // as the end of a sentence that begins with the function's name: "needs node"
-	Why  string // what comes of it
+	What string // the end of a sentence that begins with the function's name: "needs node"
+	Why  string // the consequence
 	Fix  string
 }
 
@@ -141,7 +135,7 @@ type Parts[C any] struct {
 	Check    func(Env, *C) error
 	Warn     func(Env, *C) []Warning // nil for none
 	Build    func(Env, string, *C) (Backend, error)
-	// CheckPart may be nil: see Definition. Where it is not, backends are Parted.
+	// CheckPart may be nil: see Definition. If it is not, backends are Parted.
 	CheckPart func(Env, *C, string) error
 	// CheckPath may be nil: see Definition.
 	CheckPath func(*C, string, pattern.Path, func(string) bool) error
@@ -185,7 +179,7 @@ func Define[C any](p Parts[C]) Definition {
 		Once: func(cfg any) any {
 			c, err := typed[C](p.Kind, cfg)
 			if err != nil {
-				return cfg // Build says what is wrong
+				return cfg // Build reports what is wrong
 			}
 			once := p.Once(c)
 			return &once

@@ -8,36 +8,31 @@ import (
 	"time"
 )
 
-// Invoker is a Backend that can be given a payload instead of a request, as AWS
-// Lambda's functions are.
+// Invoker is a Backend that can be given a payload instead of a request, as with AWS Lambda functions.
 type Invoker interface {
 	Backend
-	// Invoke gives a payload to an instance, in the name of r: with its context, its
-	// exchange and its trace. Neither r's head nor its body reach the function. The
-	// error is a *fault.Fault, caused by a *Failure where the function itself told
-	// what went wrong, or the end of r's context. Version and Log of the answer are
-	// there in every case.
+	// Invoke gives a payload to an instance on behalf of r: with its context, its exchange and its trace. Neither r's
+	// head nor its body reaches the function. The error is a *fault.Fault, caused by a *Failure if the function itself
+	// reported what went wrong, or the end of r's context. Version and Log of the answer are set in every case.
 	Invoke(r *http.Request, i Invocation) (Answer, error)
-	// Facts are what is known of the function without asking it.
+	// Facts returns what is known about the function without calling it.
 	Facts() Facts
 }
 
-// Invocation is one question to a function.
+// Invocation is one call to a function.
 type Invocation struct {
-	// ID is the invocation's, unique and made of letters, digits and '-'; "" for a new one.
+	// ID is the invocation's id, unique and made of letters, digits and '-'; "" for a new one.
 	ID      string
-	Payload []byte // JSON, by Lambda's rules; nobody here looks into it
-	// ClientContext is a JSON object that the function gets beside the payload, "" for none.
+	Payload []byte // JSON, by Lambda's rules; nothing here parses it
+	// ClientContext is a JSON object that the function gets along with the payload, "" for none.
 	ClientContext string
-	// Qualifier is the version or alias that the caller has named, "" for none. The
-	// function is told of it in its ARN.
+	// Qualifier is the version or alias that the caller has named, "" for none. The function sees it in its ARN.
 	Qualifier string
-	// Log asks for the tail of what the function puts out meanwhile.
+	// Log asks for the tail of the function's output during the invocation.
 	Log bool
 }
 
-// NewID makes the id of an invocation: a random UUID (RFC 9562 section 5.4), as AWS's and
-// Azure's are.
+// NewID creates the id of an invocation: a random UUID (RFC 9562 section 5.4), as AWS and Azure use.
 func NewID() string {
 	var b [16]byte
 	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
@@ -52,28 +47,27 @@ func NewID() string {
 	return string(id)
 }
 
-// Answer is what a function answers to a payload: another one, whole, or as a stream
-// where the function has chosen to stream.
+// Answer is a function's answer to a payload: another payload, whole, or a stream if the function has chosen to stream.
 type Answer struct {
 	Payload []byte
-	// Stream is instead of Payload; whoever gets the Answer closes it. The errors of its
-	// Read are like those of Invoke.
+	// Stream is set instead of Payload; the receiver of the Answer closes it. The errors of its Read are like those of
+	// Invoke.
 	Stream io.ReadCloser
-	// ContentType is that of a stream, as the function said it.
+	// ContentType is the content type of a stream, as the function stated it.
 	ContentType string
-	// Version is which version of the function has answered.
+	// Version is the version of the function that answered.
 	Version string
-	// Log gives what was put out by now, at most 4 KiB of its end; nil where it was not
-	// asked for. It is of use once the answer is complete.
+	// Region and Account are the AWS region and account that functions with AWS's contract are told they run in, "" for
+	// the defaults that stand for none.
 	Log func() []byte
 }
 
-// Failure is what a function told of its own failure, the cause of a fault.
+// Failure is what a function reported about its own failure, the cause of a fault.
 type Failure struct {
 	Type    string // "OrderError", "Runtime.ImportModuleError"
 	Message string
-	// Body is the JSON in which it was told, with a trace where the runtime has one; nil
-	// where it was told otherwise.
+	// Body is the JSON in which it was reported, with a stack trace if the runtime has one; nil if it was reported
+	// otherwise.
 	Body []byte
 }
 
@@ -90,9 +84,9 @@ func (f *Failure) Error() string {
 
 // Facts describe a function.
 type Facts struct {
-	// Contract is how it is spoken to: "lambda", "http".
+	// Contract is how the function is spoken to: "lambda", "http".
 	Contract string
-	// Payloads tells that Invoke can be called; the contract knows only requests otherwise.
+	// Payloads reports whether Invoke can be called; otherwise the contract knows only requests.
 	Payloads bool
 	Handler  string
 	Memory   int64         // bytes

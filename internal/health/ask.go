@@ -15,29 +15,29 @@ import (
 	"github.com/weir-gateway/weir/internal/wire/transport"
 )
 
-// Check is one way to ask, and what follows from the answers.
+// Check is one way to check a target, and what follows from the answers.
 type Check struct {
 	config.Health
 
-	// Fields are what Health.Headers hold.
+	// Fields are the header fields from Health.Headers.
 	Fields []exchange.Field
 }
 
-// String tells checks apart.
+// String returns a text that differs between different checks.
 func (c *Check) String() string { return fmt.Sprintf("%s %q", c.Key(), c.Fields) }
 
-// Caller reaches endpoints by connections of its own, with the bounds and the TLS of who
-// is checked. *transport.Transport is one; both take what transport.Host gives.
+// Caller reaches endpoints over connections of its own, with the bounds and the TLS settings of the service that is
+// checked. *transport.Transport implements it; both accept the hosts that transport.Host returns.
 type Caller interface {
 	http.RoundTripper
 	// Connect makes a connection, TLS included, and closes it.
 	Connect(ctx context.Context, host string) error
 }
 
-// Target is who is asked. The fields are those of discovery.Endpoint.
+// Target is the endpoint to check. The fields are those of discovery.Endpoint.
 type Target struct{ ID, Address, Fallback, Name string }
 
-// host is what stands for the target in a URL. Another port is not where the requests go.
+// host returns the target's host in a URL. port, if set, is used instead of the port to which requests go.
 func (t Target) host(port int) string {
 	if port != 0 {
 		t.Address, t.Fallback = atPort(t.Address, port), atPort(t.Fallback, port)
@@ -45,7 +45,7 @@ func (t Target) host(port int) string {
 	return transport.Host(t.Address, t.Fallback, t.Name, t.ID)
 }
 
-// atPort puts another port to an address; a Unix socket and none at all have none.
+// atPort puts another port into an address. A Unix socket and an empty address have no port and stay as they are.
 func atPort(address string, port int) string {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil || strings.HasPrefix(address, "unix:") {
@@ -54,11 +54,11 @@ func atPort(address string, port int) string {
 	return net.JoinHostPort(host, strconv.Itoa(port))
 }
 
-// agent is who asks.
+// agent is the User-Agent of checks.
 const agent = "weir-health"
 
-// ask asks once, and gives why the target does not serve, nil where it does. It ends with
-// ctx, and keeps no connection.
+// ask checks the target once, and returns why the target does not serve, nil if it does. It ends with ctx, and keeps no
+// connection.
 func ask(ctx context.Context, t Target, c *Check, by Caller) error {
 	switch c.Check {
 	case config.CheckTCP:
@@ -79,14 +79,14 @@ func askHTTP(ctx context.Context, t Target, c *Check, by Caller) error {
 	if err != nil {
 		return err
 	}
-	_ = res.Body.Close() // what it says is nobody's business, and the connection goes with it
+	_ = res.Body.Close() // the content does not matter, and the connection is closed with it
 	if !c.Expects(res.StatusCode) {
 		return fmt.Errorf("status %d", res.StatusCode)
 	}
 	return nil
 }
 
-// newRequest makes a question that goes on no kept connection, and leaves none.
+// newRequest builds the request of a check, which uses no kept connection and leaves none.
 func newRequest(ctx context.Context, method string, t Target, c *Check, path string) (*http.Request, error) {
 	req, err := http.NewRequestWithContext(ctx, method, "http://x"+path, http.NoBody)
 	if err != nil {
@@ -101,7 +101,7 @@ func newRequest(ctx context.Context, method string, t Target, c *Check, path str
 	return req, nil
 }
 
-// why is what operators are told of a question that failed.
+// why returns what operators are told about a failed check.
 func why(err error, within time.Duration) string {
 	if send, ok := errors.AsType[*exchange.SendError](err); ok {
 		if errors.Is(send.Err, context.DeadlineExceeded) || send.Timeout {

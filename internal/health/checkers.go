@@ -13,28 +13,27 @@ import (
 	"github.com/weir-gateway/weir/internal/base/telemetry"
 )
 
-// DefaultAtOnce is how many questions Checkers have open at once. Where more are due, they
-// wait, so that checks come later than they should rather than take all there is.
+// DefaultAtOnce is how many checks Checkers run at once. If more are due, they wait, so that checks are late rather
+// than use up all resources.
 const DefaultAtOnce = 256
 
-// spread is by how much of itself a pause is longer or shorter, by chance.
+// spread is the fraction by which a pause is randomly longer or shorter.
 const spread = 0.2
 
-// Verdict is what the checks of a target come to. It is immutable.
+// Verdict is the outcome of a target's checks. It is immutable.
 type Verdict struct {
 	State  State
-	Served bool      // it was healthy once
-	Bad    int       // bad answers in a row, while that has changed nothing
+	Served bool      // it was healthy at some time
+	Bad    int       // bad answers in a row that have not changed the state yet
 	Since  time.Time // of the state
-	Asked  time.Time // when it was asked last; zero: never
-	// Assured is when the last doubt was over, see Following.Doubt; zero: none was.
+	Asked  time.Time // when the target was last checked; zero: never
+	// Assured is when the last doubt ended, see Following.Doubt; zero if there was none.
 	Assured time.Time
-	// Why is what was wrong with the last answer, "" where nothing was.
+	// Why is what was wrong with the last answer, "" if nothing was.
 	Why string
 }
 
-// Checkers are those of a process. It is safe for concurrent use. The zero value is not
-// usable; see NewCheckers.
+// Checkers are all checkers of a process. It is safe for concurrent use. The zero value is not usable; see NewCheckers.
 type Checkers struct {
 	meter  *telemetry.Checks
 	ctx    context.Context //nolint:containedctx // it ends with Close, as everything here
@@ -48,8 +47,8 @@ type Checkers struct {
 	due      queue
 }
 
-// NewCheckers makes Checkers whose goroutines Close ends. At most atOnce questions are open at
-// once, 0 for DefaultAtOnce; meter counts them, where it is not nil.
+// NewCheckers makes Checkers whose goroutines Close ends. At most atOnce checks run at once, 0 means DefaultAtOnce;
+// meter, if not nil, counts them.
 func NewCheckers(atOnce int, meter *telemetry.Checks) *Checkers {
 	all := &Checkers{meter: meter, slots: make(chan struct{}, cmp.Or(atOnce, DefaultAtOnce)), wake: make(chan struct{}, 1), checkers: map[string]*checker{}}
 	all.ctx, all.cancel = context.WithCancel(context.Background())
@@ -57,28 +56,27 @@ func NewCheckers(atOnce int, meter *telemetry.Checks) *Checkers {
 	return all
 }
 
-// Close ends all questions, and returns when none is open. Nobody is told anything after it.
+// Close cancels all checks, and returns when none is running. No follower is notified after it.
 func (all *Checkers) Close() {
 	all.cancel()
 	all.work.Wait()
 }
 
-// checker asks one target one question again and again. Checkers.mu guards what is not said to
-// be of others.
+// checker runs one check on one target again and again. Checkers.mu guards the fields for which nothing else is stated.
 type checker struct {
 	key    string
 	target Target
 	check  *Check
 	by     Caller
 
-	judge   judge // of whoever asks, and there is one at a time
+	judge   judge // used by the goroutine that runs the check, of which there is one at a time
 	verdict atomic.Pointer[Verdict]
 
 	followers []*Following
-	doubted   bool               // since the last question
-	cancel    context.CancelFunc // of the open question, nil where there is none
+	doubted   bool               // since the last check began
+	cancel    context.CancelFunc // of the running check, nil if there is none
 	next      time.Time
-	index     int // in the queue, -1 where it is not
+	index     int // in the queue, -1 if it is not queued
 	gone      bool
 }
 
@@ -89,9 +87,9 @@ type Following struct {
 	tell    func()
 }
 
-// Follow has target asked, and calls tell after each answer that changes its state or ends a doubt. tell is called by one goroutine at a time, and must not wait; it may
-// come once more after Stop. caller identifies by: who asks the same by the same shares a
-// checker. The first question is asked at once.
+// Follow starts checking target, and calls tell after each answer that changes its state or ends a doubt. tell is
+// called by one goroutine at a time, and must not block; it may be called once more after Stop. caller identifies by:
+// followers with the same target, check and caller share a checker. The first check is made at once.
 func (all *Checkers) Follow(target Target, check *Check, caller string, by Caller, tell func()) *Following {
 	key := fmt.Sprintf("%q %s %s", target, check, caller)
 	all.mu.Lock()
@@ -108,11 +106,12 @@ func (all *Checkers) Follow(target Target, check *Check, caller string, by Calle
 	return f
 }
 
-// Verdict tells how things stand.
+// Verdict returns the current verdict.
 func (f *Following) Verdict() *Verdict { return f.checker.verdict.Load() }
 
-// Doubt has the target asked at once, and fast until it was good as often in a row as makes it
-// healthy, which Verdict.Assured tells of then. An answer to what was asked before counts for nothing.
+// Doubt has the target checked at once, and then at the fast pace until it has given as many good answers in a row as
+// make it healthy. Verdict.Assured then says when that was. An answer to a check that began before Doubt does not
+// count.
 func (f *Following) Doubt() {
 	all, c := f.among, f.checker
 	all.mu.Lock()
@@ -124,12 +123,12 @@ func (f *Following) Doubt() {
 	}
 }
 
-// Stop ends the following, and with the last one the checks.
+// Stop ends the following; if it was the last one, the checks end too.
 func (f *Following) Stop() {
 	all, c := f.among, f.checker
 	all.mu.Lock()
 	defer all.mu.Unlock()
-	// The list is another one each time, for whoever tells holds the one before.
+	// The list is a new slice each time, because a goroutine that notifies followers may still hold the old one.
 	rest := make([]*Following, 0, len(c.followers))
 	for _, other := range c.followers {
 		if other != f {
@@ -149,7 +148,7 @@ func (f *Following) Stop() {
 	}
 }
 
-// schedule has c asked at a time. all is locked.
+// schedule sets the time at which c is checked next. all is locked.
 func (all *Checkers) schedule(c *checker, at time.Time) {
 	c.next = at
 	heap.Push(&all.due, c)
@@ -161,7 +160,7 @@ func (all *Checkers) schedule(c *checker, at time.Time) {
 	}
 }
 
-// run has those asked whose turn it is.
+// run starts the checks that are due.
 func (all *Checkers) run() {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -191,10 +190,10 @@ func (all *Checkers) run() {
 	}
 }
 
-// idle is how long nobody's turn may be; whoever comes wakes.
+// idle is how long run sleeps when no check is scheduled; a new check wakes it.
 const idle = time.Hour
 
-// turn takes whose turn it is, or tells how long it is nobody's.
+// turn removes and returns the checker that is due, or returns how long it is until one is.
 func (all *Checkers) turn(now time.Time) (*checker, time.Duration) {
 	all.mu.Lock()
 	defer all.mu.Unlock()
@@ -207,7 +206,7 @@ func (all *Checkers) turn(now time.Time) (*checker, time.Duration) {
 	return heap.Pop(&all.due).(*checker), 0 //nolint:forcetypeassert // nothing else is pushed
 }
 
-// ask asks once, and has those told who follow.
+// ask runs a check once, and notifies the followers.
 func (all *Checkers) ask(c *checker) {
 	ctx, cancel := context.WithTimeout(all.ctx, c.check.Within)
 	defer cancel()
@@ -227,7 +226,8 @@ func (all *Checkers) ask(c *checker) {
 	}
 }
 
-// begin notes that a question is open, and has a doubt wait for its answer, unless nobody wants to know any more.
+// begin records that a check is running, and makes a doubt wait for its answer. It returns false if the checker has no
+// followers any more.
 func (all *Checkers) begin(c *checker, cancel context.CancelFunc) bool {
 	all.mu.Lock()
 	defer all.mu.Unlock()
@@ -245,7 +245,7 @@ func (all *Checkers) begin(c *checker, cancel context.CancelFunc) bool {
 	return true
 }
 
-// hear takes an answer, and tells whether there is something to tell of.
+// hear takes an answer, and reports whether followers must be notified.
 func (c *checker) hear(err error, now time.Time) bool {
 	before := c.verdict.Load()
 	after := &Verdict{Since: before.Since, Asked: now}
@@ -260,7 +260,7 @@ func (c *checker) hear(err error, now time.Time) bool {
 	return told
 }
 
-// answered schedules the next question, and gives who follows.
+// answered schedules the next check, and returns the followers.
 func (all *Checkers) answered(c *checker, now time.Time, good bool) []*Following {
 	pause := c.judge.pause(now)
 	all.mu.Lock()
@@ -277,20 +277,19 @@ func (all *Checkers) answered(c *checker, now time.Time, good bool) []*Following
 	return c.followers
 }
 
-// spreadOf makes a pause longer or shorter by chance, so that those who began together do
-// not stay together.
+// spreadOf makes a pause randomly longer or shorter, so that checks that began together do not stay together.
 func spreadOf(pause time.Duration) time.Duration {
 	return time.Duration(float64(pause) * (1 - spread + 2*spread*rand.Float64())) //nolint:gosec // chance, not a secret
 }
 
-// queue are the checkers by their next turn.
+// queue holds the checkers, ordered by the time of their next check.
 type queue []*checker
 
 func (q queue) Len() int           { return len(q) }
 func (q queue) Less(i, j int) bool { return q[i].next.Before(q[j].next) }
 func (q queue) Swap(i, j int)      { q[i], q[j] = q[j], q[i]; q[i].index, q[j].index = i, j }
 
-// Push and Pop are heap.Interface.
+// Push and Pop implement heap.Interface.
 func (q *queue) Push(x any) {
 	c := x.(*checker) //nolint:forcetypeassert // nothing else is pushed
 	c.index = len(*q)

@@ -1,10 +1,10 @@
-// Package health finds out by asking whether endpoints serve: over HTTP, by gRPC's own
-// protocol for it, or by a connection that is made and closed.
+// Package health checks whether endpoints serve: over HTTP, by gRPC's health checking protocol, or by making a
+// connection and closing it.
 //
-//   - judge.go: what the answers come to, a state machine that knows no clock of its own.
-//   - ask.go: one question over HTTP or TCP; grpc.go: the one of gRPC (grpc.health.v1).
-//   - checkers.go: all checkers of a process. One goroutine knows whose turn it is, and as many
-//     ask at once as may. Whoever follows an endpoint by the same question shares its checker.
+//   - judge.go: derives a state from the answers; a state machine without a clock of its own.
+//   - ask.go: one check over HTTP or TCP; grpc.go: one over gRPC (grpc.health.v1).
+//   - checkers.go: all checkers of a process. One goroutine knows which check is due, and as many checks run at once as
+//     are allowed. Followers that check the same endpoint in the same way share its checker.
 //
-// Nothing here decides who is called; package service does.
+// This package does not decide which endpoints are called; package service does.
 package health

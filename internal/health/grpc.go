@@ -18,14 +18,14 @@ import (
 // The protocol (github.com/grpc/grpc/blob/master/doc/health-checking.md).
 const (
 	checkMethod = "/grpc.health.v1.Health/Check"
-	// Its one field: of the request the name of a service, of the response a ServingStatus.
+	// The only field: of the request the name of a service, of the response a ServingStatus.
 	theField = 1
 	serving  = 1
-	// mostMessage bounds what is read of an answer, which has two bytes.
+	// mostMessage bounds how much is read of an answer, which has two bytes.
 	mostMessage = 1 << 10
 	framePrefix = 5 // a flag and a length (gRPC over HTTP/2, Length-Prefixed-Message)
 	statusOK    = 0
-	// unimplemented is what servers say that know no health; they serve, for they answer.
+	// unimplemented is what servers answer that do not know the health service; they serve, because they answer.
 	unimplemented = 12
 )
 
@@ -55,7 +55,7 @@ func askGRPC(ctx context.Context, t Target, c *Check, by Caller) error {
 	return judged(res)
 }
 
-// judged reads the answer to its end, for a gRPC status may come behind it.
+// judged reads the answer to its end, because the gRPC status may follow it in trailers.
 func judged(res *http.Response) error {
 	message, err := io.ReadAll(io.LimitReader(res.Body, mostMessage))
 	if err != nil {
@@ -80,7 +80,8 @@ func judged(res *http.Response) error {
 	return nil
 }
 
-// statusOf gives the gRPC status, of the trailers or of a head without content; -1 where there is none.
+// statusOf returns the gRPC status, from the trailers or from the head of a response without content; -1 if there is
+// none.
 func statusOf(res *http.Response) int {
 	for _, head := range []exchange.Head{exchange.ResponseTrailer(res), exchange.ResponseHead(res)} {
 		if code, err := strconv.Atoi(head.Get("Grpc-Status")); err == nil {
@@ -90,7 +91,7 @@ func statusOf(res *http.Response) int {
 	return -1
 }
 
-// frame makes the message HealthCheckRequest.
+// frame builds the message HealthCheckRequest.
 func frame(service string) []byte {
 	b := make([]byte, framePrefix)
 	if service != "" {
@@ -103,8 +104,8 @@ func frame(service string) []byte {
 
 var errAnswer = errors.New("the answer is no HealthCheckResponse")
 
-// parseAnswer reads a HealthCheckResponse out of its frame. No field is UNKNOWN, as
-// proto3 has it; of several the last counts.
+// parseAnswer reads a HealthCheckResponse from its frame. A missing field means UNKNOWN, as in proto3; of several
+// fields the last counts.
 func parseAnswer(b []byte) (status uint64, err error) {
 	if len(b) < framePrefix || b[0] != 0 || int64(binary.BigEndian.Uint32(b[1:])) != int64(len(b)-framePrefix) {
 		return 0, errAnswer

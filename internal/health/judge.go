@@ -2,13 +2,13 @@ package health
 
 import "time"
 
-// State is what checks say of an endpoint.
+// State is the state of an endpoint according to its checks.
 type State uint8
 
 // The states.
 const (
-	// Starting: too little was heard yet. One good answer makes it Healthy, and as many
-	// bad ones as config.Health.Fall make it Unhealthy.
+	// Starting: too few answers yet. One good answer makes it Healthy, and config.Health.Fall bad ones make it
+	// Unhealthy.
 	Starting State = iota
 	Healthy
 	Unhealthy
@@ -25,33 +25,34 @@ func (s State) String() string {
 	}
 }
 
-// The times of a judge that no config says.
+// The times of a judge that are not configurable.
 const (
-	fast = 500 * time.Millisecond // between two checks while it is in doubt how it stands
-	// startup is how long what never served is asked fast, for it may be about to.
+	fast = 500 * time.Millisecond // between two checks while the state is in doubt
+	// startup is how long an endpoint that has never served is checked at the fast pace, because it may be about to
+	// start.
 	startup = time.Minute
-	// longestProof is how long what falls again and again must have been good before it
-	// counts as healthy, and how long it must stay so until that is forgotten.
+	// longestProof bounds how long an endpoint that fails again and again must give good answers before it counts as
+	// healthy. An endpoint that has stayed healthy for that long has its earlier failures forgotten.
 	longestProof = 5 * time.Minute
 )
 
-// judge makes a state of answers. The zero value but for its first three fields has heard nothing.
+// judge derives a state from answers. A judge of which only the first three fields are set has heard nothing.
 type judge struct {
 	rise, fall int
 	every      time.Duration
 
 	state  State
-	served bool // it was healthy once
-	streak int  // answers in a row that speak against the state
-	falls  int  // one after the other, each soon after it was healthy again
+	served bool // it was healthy at some time
+	streak int  // answers in a row that contradict the state
+	falls  int  // consecutive falls to unhealthy, each soon after it was healthy again
 	since  time.Time
 	good   time.Time // when the streak of good answers began, while unhealthy
 
-	doubts  int       // good answers in a row that are wanted yet by whoever has a doubt
-	assured time.Time // when the last doubt was over
+	doubts  int       // good answers in a row that are still needed to end a doubt
+	assured time.Time // when the last doubt ended
 }
 
-// hear takes an answer of now, and tells whether the state changed or a doubt is over.
+// hear takes an answer that came at now, and reports whether the state changed or a doubt ended.
 func (j *judge) hear(good bool, now time.Time) bool {
 	if j.since.IsZero() {
 		j.since = now
@@ -74,10 +75,10 @@ func (j *judge) hear(good bool, now time.Time) bool {
 	return j.state != before || over
 }
 
-// doubt has it asked fast until it was good as often in a row as makes it healthy.
+// doubt asks for checks at the fast pace until there are as many good answers in a row as make it healthy.
 func (j *judge) doubt() { j.doubts = max(j.rise, 1) }
 
-// reassures tells whether an answer ends the doubt.
+// reassures reports whether an answer ends the doubt.
 func (j *judge) reassures(good bool) bool {
 	if !good {
 		j.doubt()
@@ -87,7 +88,7 @@ func (j *judge) reassures(good bool) bool {
 	return j.doubts == 0
 }
 
-// rises counts a good answer of what is unhealthy. What never served needs one.
+// rises counts a good answer of an unhealthy endpoint. An endpoint that has never served needs only one.
 func (j *judge) rises(now time.Time) {
 	if j.streak == 0 {
 		j.good = now
@@ -98,7 +99,7 @@ func (j *judge) rises(now time.Time) {
 	}
 }
 
-// sinks counts a bad answer of what is not unhealthy yet.
+// sinks counts a bad answer of an endpoint that is not unhealthy yet.
 func (j *judge) sinks(now time.Time) {
 	if j.streak++; j.streak < j.fall {
 		return
@@ -117,17 +118,17 @@ func (j *judge) become(s State, now time.Time) {
 	j.served = j.served || s == Healthy
 }
 
-// proof is how long good answers must have come in: the more often it fell lately, the
-// longer. A first fall costs nothing but the answers themselves.
+// proof returns for how long answers must have been good: the more often the endpoint has fallen recently, the longer.
+// After a first fall, no time is required beyond the answers themselves.
 func (j *judge) proof() time.Duration {
 	if j.falls < 2 {
 		return 0
 	}
-	const mostDoublings = 20 // far beyond the longest, and no overflow
+	const mostDoublings = 20 // far beyond the longest, without overflow
 	return min(j.every<<min(j.falls-2, mostDoublings), longestProof)
 }
 
-// pause is how long until the next question; the caller spreads it.
+// pause returns how long to wait until the next check; the caller adds the random spread.
 func (j *judge) pause(now time.Time) time.Duration {
 	inDoubt := j.state == Starting || j.doubts > 0 || j.streak > 0 && (j.state == Healthy || j.streak < j.rise) ||
 		j.state == Unhealthy && !j.served && now.Sub(j.since) < startup

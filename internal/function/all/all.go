@@ -1,4 +1,4 @@
-// Package all is the list of all kinds of functions that Weir is built with.
+// Package all lists all kinds of functions that Weir is built with.
 package all
 
 import (
@@ -9,8 +9,7 @@ import (
 	"github.com/weir-gateway/weir/internal/function/local"
 )
 
-// Definitions lists them. Each call makes definitions that share nothing with
-// those of another.
+// Definitions lists them. The definitions of one call share nothing with those of another.
 func Definitions() []function.Definition {
 	return []function.Definition{local.Definition(), lambda.Definition(), gcf.Definition(), azure.Definition()}
 }

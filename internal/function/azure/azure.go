@@ -11,8 +11,7 @@ import (
 	"github.com/weir-gateway/weir/internal/function"
 )
 
-// Definition is the kind of apps that Azure Functions runs. All apps of a definition
-// share tokens and connections.
+// Definition is the kind of apps that Azure Functions runs. All apps of a definition share tokens and connections.
 func Definition() function.Definition {
 	shared := &platform{callers: entra.NewCallers()}
 	return function.Define(function.Parts[Config]{
@@ -38,7 +37,7 @@ type platform struct {
 	shared  web.Shared
 }
 
-// check tells what is wrong with a config, which its secrets are part of.
+// check reports what is wrong with a config, including its secrets.
 func check(env function.Env, c *Config) error {
 	if err := c.validate(); err != nil {
 		return err
@@ -47,7 +46,7 @@ func check(env function.Env, c *Config) error {
 	return err
 }
 
-// secrets are those that the config gives.
+// secrets returns the secrets that the config contains.
 func (c *Config) secrets(env function.Env) (key secret.Value, from entra.Credentials, err error) {
 	if c.Key != nil {
 		if key, err = env.Secret(c.Key.Template); err != nil {
@@ -64,7 +63,7 @@ func (c *Config) secrets(env function.Env) (key secret.Value, from entra.Credent
 	return key, from, nil
 }
 
-// build makes the backend of an app. It sends nothing; tokens are fetched beside.
+// build creates the backend of an app. It sends nothing; tokens are fetched in the background.
 func (p *platform) build(env function.Env, name string, c *Config) (function.Backend, error) {
 	if err := c.validate(); err != nil {
 		return nil, err
@@ -86,7 +85,7 @@ func (p *platform) build(env function.Env, name string, c *Config) (function.Bac
 	return &backend{web.New(o, c.bounds()), c}, nil
 }
 
-// prove has a site called with the key and the token that there are.
+// prove sets up a site to be called with the key and the token, as far as they are configured.
 func (p *platform) prove(env function.Env, c *Config, s *web.Site, key secret.Value, from entra.Credentials) {
 	i := c.Identity
 	if i == nil {
@@ -104,7 +103,7 @@ func (p *platform) prove(env function.Env, c *Config, s *web.Site, key secret.Va
 type backend struct {
 	*web.Function
 
-	config *Config // whose templates are its identity
+	config *Config // its templates are part of its identity
 }
 
 // part is one function of an app.
@@ -114,7 +113,7 @@ type part struct {
 	template template
 }
 
-// Part gives the function of that name.
+// Part returns the function with that name.
 func (b *backend) Part(name string) (http.RoundTripper, error) {
 	if err := checkPart(b.config, name); err != nil {
 		return nil, err
@@ -123,7 +122,7 @@ func (b *backend) Part(name string) (http.RoundTripper, error) {
 	return &part{b, name, at}, err
 }
 
-// RoundTrip passes r on at the function's path.
+// RoundTrip sends r on to the function's path.
 func (p *part) RoundTrip(r *http.Request) (*http.Response, error) {
 	path, err := p.template.of(r, p.name)
 	if err != nil {
@@ -135,7 +134,7 @@ func (p *part) RoundTrip(r *http.Request) (*http.Response, error) {
 	return p.backend.Pass(r, path) //nolint:wrapcheck // faults, and the ends of contexts
 }
 
-// rehearse makes of r what the app would get in the first of its regions.
+// rehearse turns r into what the app would get in the first of its regions.
 func rehearse(c *Config, part string, r *http.Request) (adds []string, err error) {
 	path := r.URL.EscapedPath()
 	if part != "" {
@@ -157,14 +156,14 @@ func rehearse(c *Config, part string, r *http.Request) (adds []string, err error
 	return adds, web.Aim(r, called, host, path) //nolint:wrapcheck // it says what is wrong
 }
 
-// Tune takes over bounds of another config.
+// Tune takes over the bounds of another config.
 func (b *backend) Tune(cfg any) {
 	if c, ok := cfg.(*Config); ok { // the compiler only tunes what Same has compared
 		b.Function.Tune(c.bounds(), c.together.Pool())
 	}
 }
 
-// Status tells how the app is doing.
+// Status reports the state of the app.
 func (b *backend) Status() function.Status {
 	s := b.Function.Status()
 	return function.Status{

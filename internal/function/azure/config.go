@@ -31,10 +31,10 @@ type Config struct {
 	Timeout  time.Duration     `doc:"timeout" example:"30s" help:"Until the head of its answer is there, with all attempts and its cold start; up to 230s, after which Azure answers itself."`
 	Limits   web.Limits        `doc:"limits" help:"How much of the app is used at once."`
 
-	together web.Settings // of all that is called on the platform
+	together web.Settings // for all that is called on the platform
 }
 
-// cloudName is the platform's under `clouds`.
+// cloudName is the platform's name under `clouds`.
 const cloudName = "azure"
 
 // InCloud implements config.Clouded.
@@ -43,7 +43,7 @@ func (c *Config) InCloud(of func(kind string) any) error {
 	return nil
 }
 
-// Identity is as whom an app is called.
+// Identity is the identity with which an app is called.
 type Identity struct {
 	Resource  string         `doc:"resource,required" example:"api://shop" help:"For which the token is: the application id URI, or the client id, of the app's registration."`
 	Client    string         `doc:"client,omitzero" example:"66666666-7777-8888-9999-000000000000" help:"The client id of the application that calls, or of a managed identity; that of the environment where nothing is said."`
@@ -69,7 +69,7 @@ func (Identity) DocSchema() *doc.Schema {
 	return doc.SchemaOr[long](doc.TextSchema("the resource that the token is for"))
 }
 
-// regionPlace stands for the region in names and hosts.
+// regionPlace is the placeholder for the region in names and hosts.
 const regionPlace = "{region}"
 
 // The grammar of Azure's names (Resource naming rules: Microsoft.Web/sites, regions;
@@ -120,13 +120,13 @@ func (r *Region) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Prefix is what comes before the paths of functions.
+// Prefix is what precedes the paths of functions.
 type Prefix string
 
-// noPrefix is how none is written.
+// noPrefix is how the absence of a prefix is written.
 const noPrefix = "none"
 
-// UnmarshalText reads a path without slashes around it.
+// UnmarshalText reads a path without a leading or trailing slash.
 func (p *Prefix) UnmarshalText(text []byte) error {
 	*p = Prefix(text)
 	if bytes.ContainsAny(text, "{}?#%\\ ") || len(text) > 0 && slices.ContainsFunc(strings.Split(string(text), "/"), func(part string) bool { return part == "" || dots(part) }) {
@@ -135,7 +135,7 @@ func (p *Prefix) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Authority is where tokens are asked for.
+// Authority is where tokens are requested.
 type Authority string
 
 // UnmarshalText reads a URL without a path.
@@ -153,11 +153,11 @@ func (e *Endpoint) UnmarshalText(text []byte) error {
 	return cloud.CheckEndpoint(exampleRegion(string(text))) //nolint:wrapcheck // it says what is wrong
 }
 
-// The defaults that are not zero, and the bounds of what makes sense.
+// The defaults that are not zero, and the limits of what makes sense.
 const (
 	defaultPrefix  = "api"
-	defaultTimeout = 60 * time.Second  // cold starts are among it
-	mostTimeout    = 230 * time.Second // of Azure's load balancer, for functions called over HTTP
+	defaultTimeout = 60 * time.Second  // includes cold starts
+	mostTimeout    = 230 * time.Second // the limit of Azure's load balancer, for functions called over HTTP
 	mostRegions    = 8
 )
 
@@ -165,7 +165,7 @@ func defaults() Config {
 	return Config{Prefix: defaultPrefix, Timeout: defaultTimeout, Limits: web.DefaultLimits()}
 }
 
-// host is where the app is, with a place for the region where there are several.
+// host returns the app's host, with a placeholder for the region if there are several.
 func (c *Config) host() string {
 	if c.Host != "" {
 		return string(c.Host)
@@ -175,7 +175,7 @@ func (c *Config) host() string {
 
 const inItself = "%s: it stands in the config itself; write a reference such as ${env:%s}"
 
-// validate tells all that is wrong with the config itself.
+// validate reports all that is wrong with the config itself.
 func (c *Config) validate() error {
 	var problems function.Mistakes
 	require := func(ok bool, format string, args ...any) {
@@ -213,7 +213,7 @@ func (c *Config) validate() error {
 	return problems
 }
 
-// template is where a function is.
+// template returns the path of a function.
 func (c *Config) template(name string) (template, error) {
 	text, ok := c.Routes[name]
 	if !ok {
@@ -230,8 +230,8 @@ func (c *Config) template(name string) (template, error) {
 	return p, nil
 }
 
-// regions are where the app is, in the order in which they are tried; one that has no
-// name where nothing says it.
+// regions returns where the app is, in the order in which the regions are tried. If no region is configured, it is one
+// region without a name.
 func (c *Config) regions() []string {
 	if len(c.Regions) == 0 {
 		return []string{""}
@@ -243,12 +243,12 @@ func (c *Config) regions() []string {
 	return list
 }
 
-// in gives the app's host in a region, and where it is called.
+// in returns the app's host in a region, and the URL at which it is called.
 func (c *Config) in(region string) (host string, called *url.URL) {
 	host = strings.ReplaceAll(c.host(), regionPlace, region)
 	called = &url.URL{Scheme: "https", Host: host}
 	if c.Endpoint != "" {
-		called, _ = url.Parse(strings.ReplaceAll(string(c.Endpoint), regionPlace, region)) // was read before
+		called, _ = url.Parse(strings.ReplaceAll(string(c.Endpoint), regionPlace, region)) // was parsed before
 		called.Path = ""
 	}
 	return host, called
@@ -256,8 +256,8 @@ func (c *Config) in(region string) (host string, called *url.URL) {
 
 func (c *Config) bounds() web.Bounds { return c.Limits.Bounds(c.Timeout) }
 
-// same tells whether a running app may be kept: whom it calls and as whom is its
-// identity, bounds and times are not.
+// same reports whether a running app may be kept. Its identity is which app it calls and with which identity; bounds
+// and timeouts are not part of it.
 func same(a, b *Config) bool {
 	return a.App == b.App && a.Host == b.Host && slices.Equal(a.Regions, b.Regions) && text(a.Key) == text(b.Key) && a.Prefix == b.Prefix &&
 		maps.Equal(a.Routes, b.Routes) && a.Endpoint == b.Endpoint && a.Identity.same(b.Identity)
@@ -277,7 +277,7 @@ func (i *Identity) same(o *Identity) bool {
 	return i.Resource == o.Resource && i.Client == o.Client && i.Tenant == o.Tenant && i.Authority == o.Authority && text(i.Secret) == text(o.Secret)
 }
 
-// Reaches are what is reached by it, in the forms in which a group is allowed backends.
+// Reaches returns what this app can reach, in the forms in which a group is allowed backends.
 func (c *Config) Reaches() []string {
 	list := []string{"azure:" + string(c.App)}
 	if c.Host != "" {

@@ -13,15 +13,15 @@ import (
 	"github.com/weir-gateway/weir/internal/cloud/web"
 )
 
-// The fields in which functions are told who may call, and who is calling.
+// The header fields that carry the key and the token.
 const (
 	keyField      = "X-Functions-Key"
 	authorization = "Authorization"
 )
 
-// dropped tells of the fields that no client may send: by which App Service tells an app who is
-// calling (its authentication, and its front end of certificates), and what was asked for where
-// that is not the request's own; and the key where the gateway has one.
+// dropped returns a function that reports which header fields no client may send. These are the fields in which App
+// Service tells an app who is calling (its authentication, and its front end for certificates) and what was requested,
+// if that differs from the request itself. The key is one of them if the gateway has a key.
 func dropped(keyed bool) func(name string) bool {
 	return func(name string) bool {
 		for _, begin := range []string{"x-ms-client-principal", "x-ms-token-", "x-arr-"} {
@@ -38,8 +38,8 @@ func dropped(keyed bool) func(name string) bool {
 	}
 }
 
-// prove puts key and token into a request's head, as far as there are any. The token stands
-// where the client's own would, for App Service looks nowhere else.
+// prove puts the key and the token into a request's head, as far as they are configured. The token replaces the
+// client's own, because App Service looks for it in no other header field.
 func prove(key secret.Value, token *entra.Token) func(context.Context, exchange.Head) (web.Proof, error) {
 	return func(ctx context.Context, head exchange.Head) (web.Proof, error) {
 		var proof web.Proof
@@ -60,11 +60,10 @@ func prove(key secret.Value, token *entra.Token) func(context.Context, exchange.
 	}
 }
 
-// judge tells a refusal of the gateway's key or token from an answer of the function.
-// The Functions host refuses keys with a 401 that has neither content nor a challenge,
-// which RFC 9110 section 11.6.1 forbids everybody else; but functions do so, too, of whatever
-// else they look at, so it is believed only where a key alone was sent. App Service's
-// authentication refuses tokens with a challenge.
+// judge distinguishes a refusal of the gateway's key or token from an answer of the function. The Functions host
+// refuses keys with a 401 that has neither content nor a challenge, which RFC 9110 section 11.6.1 forbids. But
+// functions also answer like that about other credentials that they check, so such a 401 counts as a refusal only if
+// nothing but a key was sent. App Service's authentication refuses tokens with a challenge.
 func judge(keyAlone bool) func(*http.Response, web.Proof) web.Verdict {
 	return func(res *http.Response, proof web.Proof) web.Verdict {
 		if res.StatusCode != http.StatusUnauthorized || !proof.Ours {

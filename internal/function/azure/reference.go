@@ -8,7 +8,7 @@ import (
 	"github.com/weir-gateway/weir/internal/config"
 )
 
-// checkRef says what is wrong with what follows `azure:` in a route.
+// checkRef reports what is wrong with the text that follows `azure:` in a route.
 func checkRef(ref config.Ref) error {
 	app, function, parted := strings.Cut(ref.Rest, "/")
 	if parted && !functionForm.MatchString(function) {
@@ -24,7 +24,7 @@ func checkRef(ref config.Ref) error {
 	return nil
 }
 
-// inline gives the config of an app that a route names. The function of it is a part.
+// inline returns the config of an app that a route names. The function in the reference is a part of it.
 func inline(ref config.Ref) (any, error) {
 	name, _ := ref.Function()
 	c := defaults()
@@ -38,7 +38,7 @@ func inline(ref config.Ref) (any, error) {
 	return &c, nil
 }
 
-// checkPart says what is wrong with a function that a route puts behind an app's name.
+// checkPart reports what is wrong with a function that a route puts after an app's name.
 func checkPart(c *Config, part string) error {
 	if !functionForm.MatchString(part) {
 		return fmt.Errorf("%q is no name of a function; names are letters, digits, - and _", part)
@@ -47,7 +47,7 @@ func checkPart(c *Config, part string) error {
 	return err
 }
 
-// checkPath says why requests of a route cannot be sent to a function.
+// checkPath reports why requests of a route cannot be sent to a function.
 func checkPath(c *Config, part string, path pattern.Path, captured func(name string) bool) error {
 	at, err := c.template(part)
 	if err != nil {

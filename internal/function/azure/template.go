@@ -13,19 +13,18 @@ import (
 	"github.com/weir-gateway/weir/internal/base/pattern"
 )
 
-// template is the path of a function within its app: the route template of its function.json
-// with the prefix in front. What its parameters may be, the app itself decides.
+// template is the path of a function within its app: the route template of its function.json with the prefix in front.
+// The app itself checks the constraints on parameters.
 type template struct{ segments []segment }
 
 type segment struct {
-	literal  string // escaped; where name is ""
+	literal  string // escaped; set if name is ""
 	name     string
 	optional bool
-	rest     bool // all that is left of a path
+	rest     bool // matches the whole rest of a path
 }
 
-// parseTemplate reads a template as Azure has it: literals, {name}, {name:constraint},
-// {name?} and {*rest}.
+// parseTemplate reads a template as Azure writes it: literals, {name}, {name:constraint}, {name?} and {*rest}.
 func parseTemplate(prefix, text string) (template, error) {
 	var p template
 	for part := range strings.SplitSeq(strings.Trim(prefix+"/"+strings.TrimPrefix(text, "/"), "/"), "/") {
@@ -67,9 +66,8 @@ func parseSegment(text string) (segment, error) {
 	return s, nil
 }
 
-// at is the escaped path at which the app expects a request: its own where that leads to
-// the function, or else one that is made of the template and what the gateway's route
-// has captured.
+// at returns the escaped path at which the app expects a request: the request's own path if it leads to the function,
+// or else a path built from the template and what the gateway's route has captured.
 func (p template) at(path string, captured *exchange.Params) (string, error) {
 	if p.leads(strings.Split(strings.Trim(path, "/"), "/")) {
 		return path, nil
@@ -96,8 +94,8 @@ func (p template) at(path string, captured *exchange.Params) (string, error) {
 	return made.String(), nil
 }
 
-// of is the escaped path at which the app expects r for the function of that name. Its error is what
-// the client is told.
+// of returns the escaped path at which the app expects r for the function with that name. Its error is what the client
+// gets.
 func (p template) of(r *http.Request, name string) (string, error) {
 	path, err := p.at(r.URL.EscapedPath(), &exchange.Of(r).Params)
 	if err != nil {
@@ -106,12 +104,12 @@ func (p template) of(r *http.Request, name string) (string, error) {
 	return path, nil
 }
 
-// climbs tells of a value that another segment's place could be read out of.
+// climbs reports whether a value contains segments that lead out of its place (. and ..).
 func climbs(value string) bool { return slices.ContainsFunc(strings.Split(value, "/"), dots) }
 
 func dots(part string) bool { return part == "." || part == ".." }
 
-// leads tells whether the app would lead such a path here. Literals match whatever their case.
+// leads reports whether the app would route such a path to this function. Literals match regardless of case.
 func (p template) leads(parts []string) bool {
 	for i, s := range p.segments {
 		switch {
@@ -126,8 +124,8 @@ func (p template) leads(parts []string) bool {
 	return len(parts) == len(p.segments)
 }
 
-// takes says why no request whose path has that pattern gets all to the function that the
-// template needs: some may be there by their own path, or what the route captures fills it.
+// takes reports why no request whose path matches that pattern can provide all that the function's template needs. A
+// request can do so if its own path leads to the function, or if what the route captures fills the template.
 func (p template) takes(path pattern.Path, captured func(name string) bool) error {
 	if p.meets(path.Segments) {
 		return nil
@@ -148,7 +146,7 @@ func (p template) takes(path pattern.Path, captured func(name string) bool) erro
 	return nil
 }
 
-// meets tells whether the app may lead a path of such segments here (see leads).
+// meets reports whether the app may route a path of such segments to this function (see leads).
 func (p template) meets(path []pattern.Segment) bool {
 	for i, s := range p.segments {
 		if s.rest {
@@ -160,7 +158,7 @@ func (p template) meets(path []pattern.Segment) bool {
 		switch at := path[i]; {
 		case at.Kind == pattern.Rest:
 			return true
-		case at.Kind == pattern.Literal && at.Prefix == "": // a slash at the end
+		case at.Kind == pattern.Literal && at.Prefix == "": // a trailing slash
 			return s.optional
 		case s.name == "" && at.Kind == pattern.Literal && !strings.EqualFold(s.literal, at.Prefix):
 			return false
@@ -170,7 +168,7 @@ func (p template) meets(path []pattern.Segment) bool {
 	return len(left) == 0 || left[0].Kind == pattern.Rest || left[0].Kind == pattern.Literal && left[0].Prefix == ""
 }
 
-// escape writes a value as one segment, or as several where it is the rest of a path.
+// escape writes a value as one segment, or as several if it is the rest of a path.
 func escape(value string, rest bool) string {
 	if !rest {
 		return url.PathEscape(value)

@@ -16,7 +16,7 @@ import (
 	"github.com/weir-gateway/weir/internal/function"
 )
 
-// Config is a function of Google Cloud.
+// Config is a Google Cloud function.
 type Config struct {
 	Pos           doc.Pos       `doc:"-,pos"`
 	Function      Name          `doc:"gcf,required" example:"place-order@europe-west1/shop-42" help:"The function: NAME@REGION/PROJECT, or its URL, which services of Cloud Run have, too."`
@@ -29,10 +29,10 @@ type Config struct {
 	Timeout       time.Duration `doc:"timeout" example:"30s" help:"Until the head of its answer is there, with all attempts and its cold start."`
 	Limits        web.Limits    `doc:"limits" help:"How much of the function is used at once."`
 
-	together web.Settings // of all that is called on the platform
+	together web.Settings // for all that is called on the platform
 }
 
-// cloudName is the platform's under `clouds`.
+// cloudName is the platform's name under `clouds`.
 const cloudName = "google"
 
 // InCloud implements config.Clouded.
@@ -41,7 +41,7 @@ func (c *Config) InCloud(of func(kind string) any) error {
 	return nil
 }
 
-// Name is what a function is called by.
+// Name is the name under which a function is called.
 type Name struct{ google.Target }
 
 // UnmarshalText reads a name or a URL.
@@ -51,7 +51,7 @@ func (n *Name) UnmarshalText(text []byte) error {
 	return err //nolint:wrapcheck // it says what is wrong
 }
 
-// MarshalText writes it as it is read.
+// MarshalText writes it in the form in which it is read.
 func (n Name) MarshalText() ([]byte, error) { return []byte(n.String()), nil }
 
 // Region is a region of Google Cloud.
@@ -63,7 +63,7 @@ func (r *Region) UnmarshalText(text []byte) error {
 	return google.CheckRegion(string(text)) //nolint:wrapcheck // it says what is wrong
 }
 
-// Identity is who calls.
+// Identity is the identity of the caller.
 type Identity struct {
 	Impersonate string         `doc:"impersonate,omitzero" example:"gateway@shop-42.iam.gserviceaccount.com" help:"The service account that is spoken for, on top of the credentials."`
 	Delegates   []string       `doc:"delegates,omitzero" example:"[between@shop-42.iam.gserviceaccount.com]" help:"Service accounts between, each of which may speak for the next."`
@@ -72,7 +72,7 @@ type Identity struct {
 	None bool `doc:"-"`
 }
 
-// nobody is an Identity of none.
+// nobody is how the absence of an identity is written.
 const nobody = "none"
 
 // DecodeDoc reads an account, none, or a map.
@@ -98,7 +98,7 @@ func (i *Identity) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	}
 }
 
-// EncodeDoc writes it as it is read.
+// EncodeDoc writes it in the form in which it is read.
 func (i Identity) EncodeDoc() *doc.Node {
 	if i.None {
 		return &doc.Node{Kind: doc.Scalar, Value: nobody}
@@ -113,7 +113,7 @@ func (Identity) DocSchema() *doc.Schema {
 	return doc.SchemaOr[long](doc.TextSchema("the service account that is spoken for, or none"))
 }
 
-// IsZero tells whether nothing is said.
+// IsZero reports whether nothing is configured.
 func (i Identity) IsZero() bool { return i.same(Identity{}) }
 
 func (i Identity) same(o Identity) bool {
@@ -126,7 +126,7 @@ func (i Identity) same(o Identity) bool {
 	return i.None == o.None && i.Impersonate == o.Impersonate && slices.Equal(i.Delegates, o.Delegates) && text(i.Credentials) == text(o.Credentials)
 }
 
-// Authorization is where the token stands.
+// Authorization is the place of the token in a request.
 type Authorization string
 
 // The places.
@@ -142,7 +142,7 @@ func (a *Authorization) UnmarshalText(text []byte) error {
 	return doc.OneOf("a place", string(text), string(Auto), string(Replace), string(Beside)) //nolint:wrapcheck // it says what is wrong
 }
 
-// Protocol is what is spoken.
+// Protocol is the protocol with which the function is called.
 type Protocol string
 
 // The protocols.
@@ -166,10 +166,10 @@ func (e *Endpoint) UnmarshalText(text []byte) error {
 	return cloud.CheckEndpoint(strings.ReplaceAll(string(text), google.RegionPlace, "europe-west1")) //nolint:wrapcheck // it says what is wrong
 }
 
-// The defaults that are not zero, and the bounds of what makes sense.
+// The defaults that are not zero, and the limits of what makes sense.
 const (
-	defaultTimeout = 60 * time.Second // cold starts are among it
-	mostTimeout    = time.Hour        // of a request to Cloud Run
+	defaultTimeout = 60 * time.Second // includes cold starts
+	mostTimeout    = time.Hour        // the limit for a request to Cloud Run
 	mostRegions    = 8
 )
 
@@ -177,7 +177,7 @@ func defaults() Config {
 	return Config{Authorization: Auto, Protocol: HTTP, Timeout: defaultTimeout, Limits: web.DefaultLimits()}
 }
 
-// validate tells all that is wrong with the config itself.
+// validate reports all that is wrong with the config itself.
 func (c *Config) validate() error {
 	var problems function.Mistakes
 	require := func(ok bool, format string, args ...any) {
@@ -208,8 +208,8 @@ func (c *Config) validate() error {
 	return problems
 }
 
-// regions are where the function is, in the order in which they are tried; one that has
-// no name where the URL says none.
+// regions returns where the function is, in the order in which the regions are tried. If neither the config nor the
+// function's name or URL says a region, it is one region without a name.
 func (c *Config) regions() []string {
 	if len(c.Regions) == 0 {
 		return []string{c.Function.Region()}
@@ -221,14 +221,14 @@ func (c *Config) regions() []string {
 	return list
 }
 
-// runDomain is that of services of Cloud Run, which know themselves by their host alone (Cloud Run,
-// Use custom audiences); functions of the first generation have their names in their paths.
+// runDomain is the domain of Cloud Run services, whose tokens have the URL without its path as their audience
+// (Cloud Run, Use custom audiences). Functions of the first generation have their names in their paths.
 const runDomain = ".run.app"
 
-// in gives the function's URL in a region, the audience of its tokens, and where it is called.
+// in returns the function's URL in a region, the audience of its tokens, and the URL at which it is called.
 func (c *Config) in(region string) (own *url.URL, audience string, called *url.URL) {
 	text := c.Function.In(region)
-	own, _ = url.Parse(text) // was read before
+	own, _ = url.Parse(text) // was parsed before
 	audience = text
 	if strings.HasSuffix(own.Hostname(), runDomain) {
 		audience = own.Scheme + "://" + own.Host
@@ -238,7 +238,7 @@ func (c *Config) in(region string) (own *url.URL, audience string, called *url.U
 	}
 	called = own
 	if c.Endpoint != "" {
-		called, _ = url.Parse(strings.ReplaceAll(string(c.Endpoint), google.RegionPlace, region)) // was read before
+		called, _ = url.Parse(strings.ReplaceAll(string(c.Endpoint), google.RegionPlace, region)) // was parsed before
 		called.Path, called.RawPath = own.Path, own.RawPath
 	}
 	return own, audience, called
@@ -246,20 +246,20 @@ func (c *Config) in(region string) (own *url.URL, audience string, called *url.U
 
 func (c *Config) bounds() web.Bounds { return c.Limits.Bounds(c.Timeout) }
 
-// same tells whether a running function may be kept: whom it calls and as whom is its
-// identity, bounds and times are not.
+// same reports whether a running function may be kept. Its identity is which function it calls and with which identity;
+// bounds and timeouts are not part of it.
 func same(a, b *Config) bool {
 	return a.Function == b.Function && slices.Equal(a.Regions, b.Regions) && a.Audience == b.Audience && a.Identity.same(b.Identity) &&
 		a.Authorization == b.Authorization && a.Protocol == b.Protocol && a.Endpoint == b.Endpoint
 }
 
-// Reaches are what is reached by it, in the forms in which a group is allowed backends.
+// Reaches returns what this function can reach, in the forms in which a group is allowed backends.
 func (c *Config) Reaches() []string {
 	var list []string
 	for _, region := range c.regions() {
 		list = append(list, "gcf:"+c.Function.In(region))
 	}
-	if c.Audience != "" && !c.Identity.None { // a token for somebody else
+	if c.Audience != "" && !c.Identity.None { // a token for another audience
 		list = append(list, c.Audience)
 	}
 	if c.Identity.Impersonate != "" {

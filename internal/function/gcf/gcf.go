@@ -12,8 +12,8 @@ import (
 	"github.com/weir-gateway/weir/internal/function"
 )
 
-// Definition is the kind of functions that Google Cloud runs. All functions of a
-// definition share tokens and connections.
+// Definition is the kind of functions that Google Cloud runs. All functions of a definition share tokens and
+// connections.
 func Definition() function.Definition {
 	shared := &platform{callers: google.NewCallers()}
 	service := "SERVICE@REGION/PROJECTNUMBER"
@@ -43,7 +43,7 @@ type platform struct {
 	shared  web.Shared
 }
 
-// check tells what is wrong with a config, which its credentials are part of.
+// check reports what is wrong with a config, including its credentials.
 func check(env function.Env, c *Config) error {
 	if err := c.validate(); err != nil {
 		return err
@@ -52,7 +52,7 @@ func check(env function.Env, c *Config) error {
 	return err
 }
 
-// credentials are those that the config gives.
+// credentials returns the credentials that the config contains.
 func (c *Config) credentials(env function.Env) (google.Credentials, error) {
 	if c.Identity.Credentials == nil {
 		return google.Credentials{}, nil
@@ -64,7 +64,7 @@ func (c *Config) credentials(env function.Env) (google.Credentials, error) {
 	return google.Credentials{Given: given, Bounds: env.Bounds}, nil
 }
 
-// build makes the backend of a function. It sends nothing; tokens are fetched beside.
+// build creates the backend of a function. It sends nothing; tokens are fetched in the background.
 func (p *platform) build(env function.Env, name string, c *Config) (function.Backend, error) {
 	if err := c.validate(); err != nil {
 		return nil, err
@@ -86,7 +86,7 @@ func (p *platform) build(env function.Env, name string, c *Config) (function.Bac
 // backend is one function. It implements function.Backend.
 type backend struct{ *web.Function }
 
-// site makes what the function is in one region.
+// site builds the function's site in one region.
 func (p *platform) site(env function.Env, c *Config, from google.Credentials, region string) *web.Site {
 	own, audience, called := c.in(region)
 	s := p.shared.Site(web.Place{
@@ -103,7 +103,7 @@ func (p *platform) site(env function.Env, c *Config, from google.Credentials, re
 	return s
 }
 
-// rehearse makes of r what the function would get in the first of its regions.
+// rehearse turns r into what the function would get in the first of its regions.
 func rehearse(c *Config, _ string, r *http.Request) (adds []string, err error) {
 	own, audience, called := c.in(c.regions()[0])
 	if !c.Identity.None {
@@ -112,14 +112,14 @@ func rehearse(c *Config, _ string, r *http.Request) (adds []string, err error) {
 	return adds, web.Aim(r, called, own.Host, r.URL.EscapedPath()) //nolint:wrapcheck // it says what is wrong
 }
 
-// Tune takes over bounds of another config.
+// Tune takes over the bounds of another config.
 func (b *backend) Tune(cfg any) {
 	if c, ok := cfg.(*Config); ok { // the compiler only tunes what Same has compared
 		b.Function.Tune(c.bounds(), c.together.Pool())
 	}
 }
 
-// Status tells how the function is doing.
+// Status reports the state of the function.
 func (b *backend) Status() function.Status {
 	s := b.Function.Status()
 	return function.Status{

@@ -8,10 +8,10 @@ import (
 	"github.com/weir-gateway/weir/internal/config"
 )
 
-// isName tells whether a reference can only mean a function of the config.
+// isName reports whether a reference can only mean a function of the config.
 func isName(rest string) bool { return config.IsElementName(rest) }
 
-// checkRef says what is wrong with what follows `gcf:` or `run:` in a route.
+// checkRef reports what is wrong with the text that follows `gcf:` or `run:` in a route.
 func checkRef(parse func(string) (google.Target, error), shape string) func(config.Ref) error {
 	return func(ref config.Ref) error {
 		if isName(ref.Rest) {
@@ -28,7 +28,7 @@ func checkRef(parse func(string) (google.Target, error), shape string) func(conf
 	}
 }
 
-// inline gives the config of a function that a route names with where it is.
+// inline returns the config of a function that a route names together with its location.
 func inline(parse func(string) (google.Target, error)) func(config.Ref) (any, error) {
 	return func(ref config.Ref) (any, error) {
 		if isName(ref.Rest) {

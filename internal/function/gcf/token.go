@@ -12,17 +12,17 @@ import (
 	"github.com/weir-gateway/weir/internal/cloud/web"
 )
 
-// The fields of tokens. Google looks at the second one first, and takes the signature out
-// of what it has checked (Cloud Run, "Authenticating service-to-service").
+// The header fields that carry tokens. Google looks at the second one first, and removes the signature of a token that
+// it has checked (Cloud Run, "Authenticating service-to-service").
 const (
 	authorization = "Authorization"
 	serverless    = "X-Serverless-Authorization"
 )
 
-// dropped tells of the fields that no client may send: whose token Google believes.
+// dropped reports which header fields no client may send, because Google trusts the tokens in them.
 func dropped(name string) bool { return name == "x-serverless-authorization" }
 
-// field is where a token stands in a request that has that head.
+// field returns the header field that carries the token in a request with that head.
 func (a Authorization) field(head exchange.Head) string {
 	if a == Beside || a == Auto && head.Get(authorization) != "" {
 		return serverless
@@ -44,8 +44,8 @@ func prove(token *google.Token, place Authorization) func(context.Context, excha
 	}
 }
 
-// judge tells a refusal of the gateway's token from an answer of the function: it is told
-// by RFC 6750 section 3, and the request bears nobody else's.
+// judge distinguishes a refusal of the gateway's token from an answer of the function. It is a refusal if the response
+// says so in the form of RFC 6750 section 3, and the request carries no other token.
 func judge(res *http.Response, proof web.Proof) web.Verdict {
 	if res.StatusCode == http.StatusUnauthorized && proof.Ours && refusesToken(res) {
 		return web.Verdict{Refused: fault.FunctionRefused.New("", fault.Internal("Google Cloud has not accepted the ID token: %s", challenge(res))), Renew: true}

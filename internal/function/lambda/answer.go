@@ -15,7 +15,7 @@ import (
 	"github.com/weir-gateway/weir/internal/cloud"
 )
 
-// answer makes the response of what the API has answered with.
+// answer turns what the API has answered into a response.
 func (c *call) answer(ctx context.Context, res *http.Response) (*http.Response, *cloud.Failure) {
 	c.payload = nil // it is not sent again
 	c.held.Shrink(0)
@@ -33,7 +33,7 @@ func (c *call) answer(ctx context.Context, res *http.Response) (*http.Response, 
 	return made, nil
 }
 
-// whole reads an answer, when there is room for it, and makes the response of it.
+// whole reads an answer, once there is room for it, and turns it into a response.
 func (c *call) whole(ctx context.Context, res *http.Response) (*http.Response, error) {
 	payload, err := c.read(ctx, res)
 	if err != nil {
@@ -49,14 +49,14 @@ func (c *call) whole(ctx context.Context, res *http.Response) (*http.Response, e
 	return c.decode(payload)
 }
 
-// decode makes the response of a payload, whose room is given back with the response's body.
+// decode turns a payload into a response. The payload's room is given back when the response's body ends.
 func (c *call) decode(payload []byte) (*http.Response, error) {
 	made, err := c.format.Decode(c.r, payload)
 	if err != nil {
 		return nil, badAnswer(err)
 	}
 	size := made.ContentLength
-	if size < 0 { // what follows a prelude
+	if size < 0 { // the body follows a prelude
 		size = int64(len(payload))
 	}
 	if c.held.Shrink(size); size == 0 {
@@ -70,7 +70,7 @@ func badAnswer(err error) error {
 	return fault.FunctionBadResponse.New("", fault.Cause(err))
 }
 
-// read reads the payload of an answer, as there is room for it.
+// read reads the payload of an answer as far as there is room for it.
 func (c *call) read(ctx context.Context, res *http.Response) ([]byte, error) {
 	payload, err := c.held.Read(ctx, res.Body, res.ContentLength, mostAnswer, c.bounds.wait)
 	switch {
@@ -82,7 +82,7 @@ func (c *call) read(ctx context.Context, res *http.Response) ([]byte, error) {
 	return payload, err //nolint:wrapcheck // the transport's own, or the cause of the context's end
 }
 
-// heldBody gives room back when the client has the whole body, or has left.
+// heldBody gives room back when the client has read the whole body, or has left.
 type heldBody struct {
 	io.ReadCloser
 

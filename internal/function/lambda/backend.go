@@ -29,13 +29,13 @@ type backend struct {
 	mode     Mode
 	sites    []*site // in the order in which they are tried
 	whole    *view
-	own      *cloud.Pool // the function's own bound
+	own      *cloud.Pool // the function's own limit
 	retries  *cloud.Retries
 	bounded  atomic.Pointer[bounds]
 	failed   atomic.Pointer[lastFailure]
 }
 
-// bounds are what may change while the function is called.
+// bounds are the settings that may change while the function is being called.
 type bounds struct {
 	timeout time.Duration
 	largest int64
@@ -47,14 +47,14 @@ func (c *Config) bounds() *bounds {
 	return &bounds{timeout: c.Timeout, largest: c.largest(), wait: c.Limits.Wait, asks: c.asks()}
 }
 
-// lastFailure is what the function has told of itself when it failed last.
+// lastFailure is what the function reported about its most recent failure.
 type lastFailure struct {
 	at   time.Time
 	what string
 	tail []string
 }
 
-// view is the function by one of its versions.
+// view is the function at one of its versions or aliases.
 type view struct {
 	*backend
 
@@ -64,7 +64,7 @@ type view struct {
 // address is where the function is called in one region.
 type address struct {
 	region   string
-	function string // its name for the API
+	function string // its name in the API
 	url      url.URL
 	host     string // as it is signed
 }
@@ -89,7 +89,7 @@ const (
 	streamPath = "/2021-11-15/functions/%s/response-streaming-invocations"
 )
 
-// address decides where the function is called.
+// address derives where the function is called.
 func (c *Config) address(region string) address {
 	secure, host := c.endpoint().In(service, region)
 	function := c.Lambda.In(region).FunctionName()
@@ -111,7 +111,7 @@ func (c *Config) address(region string) address {
 	return a
 }
 
-// aim makes r a request to one version of the function.
+// aim turns r into a request to one version of the function.
 func (a *address) aim(r *http.Request, qualifier string) {
 	u := a.url
 	if qualifier != "" {
@@ -136,12 +136,12 @@ func (v *view) RoundTrip(r *http.Request) (*http.Response, error) {
 	return res, err
 }
 
-// Part gives the function by an alias or a version.
+// Part returns the function at an alias or a version.
 func (b *backend) Part(qualifier string) (http.RoundTripper, error) {
 	return &view{backend: b, qualifier: qualifier}, nil
 }
 
-// Tune takes over limits and times of another config.
+// Tune takes over limits and timeouts of another config.
 func (b *backend) Tune(cfg any) {
 	c, ok := cfg.(*Config)
 	if !ok {
@@ -155,7 +155,7 @@ func (b *backend) Tune(cfg any) {
 	}
 }
 
-// Status tells how the function is doing.
+// Status reports the state of the function.
 func (b *backend) Status() function.Status {
 	s := function.Status{Note: fmt.Sprintf("AWS Lambda, %s, %s", b.format, b.mode)}
 	own := b.own.Status()

@@ -27,17 +27,17 @@ type call struct {
 
 	r       *http.Request
 	bounds  *bounds
-	held    room.Part // of the room that all share
+	held    room.Part // of the room that all functions share
 	payload []byte    // of the event
-	id      string    // the same for each attempt, by which AWS's own tools know them
+	id      string    // the same for each attempt; AWS's own tools use it to recognise retries
 	round   cloud.Round
 	term    cloud.Term
 	used    cloud.Held[sdk.Credentials]
-	log     string      // the tail of the function's
-	cold    atomic.Bool // a streamed answer came of an instance that was new
+	log     string      // of the function's log
+	cold    atomic.Bool // a streamed answer came from a new instance
 }
 
-// run invokes, and tries again where that is safe.
+// run invokes the function, and tries again where that is safe.
 func (c *call) run() (*http.Response, error) {
 	ctx := c.term.Begin(c.r.Context(), c.bounds.timeout)
 	c.held = c.platform.room.Part(exchange.Of(c.r).Client.Subscriber(), c.name)
@@ -78,14 +78,14 @@ func (c *call) invoke(ctx context.Context) (*http.Response, error) {
 	}
 }
 
-// next gives the site to try.
+// next returns the site to try.
 func (c *call) next() *site {
 	all := c.sites
 	return all[c.round.Next(len(all), func(i int) bool { return all[i].rest.Resting() })]
 }
 
-// again tells whether the request may and should be sent once more, and waits for the
-// moment. s is where it failed.
+// again reports whether the request may and should be sent again, and waits until it is time to do so. s is the site
+// where it failed.
 func (c *call) again(ctx context.Context, s *site, f cloud.Failure) bool {
 	if f.Renew {
 		f.Renew = !c.round.Renewed() && s.credentials.Refused(ctx, c.used)
@@ -98,7 +98,7 @@ func isFault(err error) bool {
 	return ok
 }
 
-// try sends the event once and reads what comes back.
+// try sends the event once and reads the answer.
 func (c *call) try(ctx context.Context, s *site) (*http.Response, *cloud.Failure) {
 	if err := s.calls.Acquire(ctx); err != nil {
 		return nil, &cloud.Failure{Err: err, Again: len(c.sites) > 1}
@@ -116,7 +116,8 @@ func (c *call) try(ctx context.Context, s *site) (*http.Response, *cloud.Failure
 	return c.answer(ctx, res)
 }
 
-// send sends the event, and gives a response that tells that it was taken, or why not.
+// send sends the event, and returns either a response that says that the event was accepted, or the reason why it was
+// not.
 func (c *call) send(ctx context.Context, s *site) (*http.Response, *cloud.Failure) {
 	held, err := s.credentials.Get(ctx)
 	if err != nil {
@@ -145,7 +146,7 @@ func (c *call) send(ctx context.Context, s *site) (*http.Response, *cloud.Failur
 		s.calls.Served()
 		c.log = tail(res)
 		attempt.Cold = coldStart(c.log)
-		if c.mode != Stream { // whose end tells
+		if c.mode != Stream { // its end tells whether the start was cold
 			c.life.Lent(attempt.Cold > 0)
 		}
 	}
@@ -155,7 +156,7 @@ func (c *call) send(ctx context.Context, s *site) (*http.Response, *cloud.Failur
 	return res, f
 }
 
-// request makes the request of one attempt.
+// request builds the request of one attempt.
 func (c *call) request(ctx context.Context, s *site) *http.Request {
 	req := exchange.NewRequest(ctx, nil)
 	s.aim(req, c.qualifier)
@@ -171,7 +172,7 @@ func (c *call) request(ctx context.Context, s *site) *http.Request {
 	return req
 }
 
-// asks are the fields that say how the function is invoked.
+// asks returns the header fields that say how the function is invoked.
 func (c *Config) asks() (fields []exchange.Field) {
 	switch c.Mode {
 	case Async:
@@ -188,7 +189,7 @@ func (c *Config) asks() (fields []exchange.Field) {
 const (
 	mostFields = 4
 	jsonType   = "application/json"
-	// xRay is the field in which AWS tells a function of its trace; it is not signed.
+	// xRay is the header field in which AWS passes trace context to a function; it is not signed.
 	xRay = "X-Amzn-Trace-Id"
 )
 
@@ -205,7 +206,7 @@ func (c *call) trace(req *http.Request, s *site) (ended func(exchange.Attempt)) 
 	})
 }
 
-// tail is the end of the function's log in a response's head, "" where there is none.
+// tail returns the end of the function's log from a response's head, "" if there is none.
 func tail(res *http.Response) string {
 	text, err := base64.StdEncoding.DecodeString(exchange.ResponseHead(res).Get("X-Amz-Log-Result"))
 	if err != nil {
@@ -214,8 +215,8 @@ func tail(res *http.Response) string {
 	return string(text)
 }
 
-// coldStart is how long the instance took to start, by the REPORT line of its log; 0 where
-// it was there already, or nothing tells.
+// coldStart returns how long the instance took to start, by the REPORT line of its log; 0 if the instance existed
+// already, or if nothing says so.
 func coldStart(log string) time.Duration {
 	_, behind, _ := strings.Cut(log, "Init Duration: ")
 	number, _, found := strings.Cut(behind, " ms")

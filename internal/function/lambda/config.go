@@ -13,7 +13,7 @@ import (
 	"github.com/weir-gateway/weir/internal/function/form/apigw"
 )
 
-// Config is a function of AWS Lambda.
+// Config is an AWS Lambda function.
 type Config struct {
 	Pos      doc.Pos       `doc:"-,pos"`
 	Lambda   Name          `doc:"lambda,required" example:"place-order:live" help:"The function: its name or its ARN, with :ALIAS or :VERSION or without."`
@@ -29,11 +29,11 @@ type Config struct {
 	Log      bool          `doc:"log" example:"false" help:"Whether the end of the function's log is asked for, up to 4 KiB, and put into the gateway's: at debug, or as a warning where the function has failed."`
 	Limits   Limits        `doc:"limits" help:"How much of the function is used at once."`
 
-	settled // what clouds.aws says of its account
+	settled // what clouds.aws says about its account
 	inlined bool
 }
 
-// Limits bound how much of a function is used. AWS has bounds of its own.
+// Limits bound how much of a function is used. AWS has limits of its own.
 type Limits struct {
 	Concurrency int           `doc:"concurrency,omitzero" example:"50" help:"Requests to this function at once; as many as the account has where nothing is said."`
 	Queue       int           `doc:"queue" example:"1000" help:"Requests that may wait for one of these to end; one more is answered with 429."`
@@ -41,7 +41,7 @@ type Limits struct {
 	Request     doc.Size      `doc:"request,omitzero" example:"1MiB" help:"The largest event, counted as it is sent (binary bodies as base64): AWS's own bound where nothing is said, which is 6 MiB, and 1 MiB for async."`
 }
 
-// Name is what a function is called by.
+// Name is the name under which a function is called.
 type Name struct{ aws.Target }
 
 // UnmarshalText reads a name or an ARN.
@@ -51,7 +51,7 @@ func (n *Name) UnmarshalText(text []byte) error {
 	return err //nolint:wrapcheck // it says what is wrong
 }
 
-// MarshalText writes it as it is read.
+// MarshalText writes it in the form in which it is read.
 func (n Name) MarshalText() ([]byte, error) { return []byte(n.String()), nil }
 
 // Mode is how a function is invoked.
@@ -85,20 +85,20 @@ func defaults() Config {
 	}
 }
 
-// AWS's bounds of what is sent and comes back (Lambda quotas). Answers of an HTTP
-// API come in JSON that may be a little larger than what is counted.
+// AWS's limits for what is sent and what comes back (Lambda quotas). Answers of an HTTP API come in JSON that may be a
+// little larger than what AWS counts.
 const (
 	mostSync     = 6 << 20
 	mostAsync    = 1 << 20
 	mostAnswer   = 6<<20 + 100
 	mostRegions  = 8
-	mostTimeout  = 15 * time.Minute // that a function may run
+	mostTimeout  = 15 * time.Minute // how long a function may run
 	mostAtOnce   = aws.MostConcurrency
 	mostInQueue  = 1_000_000
 	leastPayload = 1 << 10
 )
 
-// bound is the largest event of a mode.
+// bound returns the size of the largest event in a mode.
 func (m Mode) bound() int64 {
 	if m == Async {
 		return mostAsync
@@ -106,7 +106,7 @@ func (m Mode) bound() int64 {
 	return mostSync
 }
 
-// validate tells all that is wrong with the config itself.
+// validate reports all that is wrong with the config itself.
 func (c *Config) validate() error {
 	var problems function.Mistakes
 	require := func(ok bool, format string, args ...any) {
@@ -142,7 +142,7 @@ func distinct(regions []string) []string {
 	return slices.Compact(slices.Sorted(slices.Values(regions)))
 }
 
-// settled is what holds for a function beside what its own config says.
+// settled is what applies to a function besides its own config.
 type settled struct {
 	in   aws.Account
 	room int64
@@ -167,7 +167,7 @@ func (c *Config) InCloud(of func(kind string) any) error {
 
 var errNowhere = errors.New("nothing says where it is; write its region behind it, as lambda:orders@eu-west-1, or declare it under functions")
 
-// number is that of the account, as far as the function itself says it.
+// number returns the account's number, as far as the function's own config states it.
 func (c *Config) number() string {
 	switch {
 	case c.Lambda.Account != "":
@@ -178,7 +178,7 @@ func (c *Config) number() string {
 	return ""
 }
 
-// regions are where the function is, in the order in which they are tried.
+// regions returns where the function is, in the order in which the regions are tried.
 func (c *Config) regions() []string {
 	texts := func(regions []aws.Region) []string {
 		list := make([]string, len(regions))
@@ -198,7 +198,8 @@ func (c *Config) regions() []string {
 	return texts(c.in.Regions)
 }
 
-// role is the one to assume, nil for none: a function that names a profile of its own is called with that alone.
+// role returns the role to assume, nil for none. A function that names a profile of its own is called with that profile
+// alone.
 func (c *Config) role() *aws.Role {
 	if c.Role == nil && c.Profile == "" {
 		return c.in.Role
@@ -209,10 +210,10 @@ func (c *Config) role() *aws.Role {
 func (c *Config) profile() string        { return cmp.Or(c.Profile, c.in.Profile) }
 func (c *Config) endpoint() aws.Endpoint { return cmp.Or(c.Endpoint, c.in.Endpoint) }
 
-// caller is in whose name a region is called.
+// caller returns the identity with which a region is called.
 func (c *Config) caller(region string) aws.Caller { return aws.CallerOf(c.profile(), region, c.role()) }
 
-// account is whose concurrency is used, as far as the config says it.
+// account returns the account whose concurrency is used, as far as the config states it.
 func (c *Config) account() string {
 	switch number := cmp.Or(c.number(), c.in.ID); {
 	case number != "":
@@ -225,7 +226,7 @@ func (c *Config) account() string {
 	return "profile " + c.profile()
 }
 
-// largest is the largest event.
+// largest returns the size of the largest event.
 func (c *Config) largest() int64 {
 	if c.Limits.Request > 0 {
 		return int64(c.Limits.Request)
@@ -233,14 +234,14 @@ func (c *Config) largest() int64 {
 	return c.Mode.bound()
 }
 
-// same tells whether a running function may be kept: whom it invokes and how is its
-// identity, bounds and times are not.
+// same reports whether a running function may be kept. Its identity is which function it invokes and how; bounds and
+// timeouts are not part of it.
 func same(a, b *Config) bool {
 	return a.Lambda == b.Lambda && slices.Equal(a.regions(), b.regions()) && a.Format == b.Format && a.Mode == b.Mode &&
 		a.endpoint() == b.endpoint() && a.account() == b.account() && a.caller("") == b.caller("")
 }
 
-// Reaches are what is reached by it, in the forms in which a group is allowed backends.
+// Reaches returns what this function can reach, in the forms in which a group is allowed backends.
 func (c *Config) Reaches() []string {
 	var list []string
 	for _, region := range c.regions() {

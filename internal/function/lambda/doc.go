@@ -1,11 +1,11 @@
-// Package lambda invokes functions of AWS Lambda by its API: a request becomes an event,
-// the answer a response, and what the API says of failures an honest status.
+// Package lambda invokes AWS Lambda functions through the Lambda API. A request becomes an event, the answer becomes a
+// response, and the failures that the API reports become honest statuses.
 //
 //   - config.go, reference.go: the config, in its long form and in a route's `to`.
 //   - lambda.go: what all functions share: credentials, connections, pools, room.
 //   - backend.go: one function: its sites, one for each region, and its bounds.
 //   - call.go: one request, with its attempts.
-//   - payload.go: what is read of the request, as far as there is room.
-//   - answer.go: what comes back whole; stream.go: what is streamed.
-//   - failure.go: what went wrong, as a status.
+//   - payload.go: reading the request, as far as there is room.
+//   - answer.go: answers that come back whole; stream.go: answers that are streamed.
+//   - failure.go: failures, as statuses.
 package lambda

@@ -26,9 +26,9 @@ type verdict struct {
 	renew bool
 }
 
-// verdicts are the errors of the API's Invoke and InvokeWithResponseStream, and those that all
-// of AWS's APIs have (API reference of AWS Lambda). What is not here is judged by its
-// status. docs/lambda.md has them as a table.
+// verdicts are the errors of the API's Invoke and InvokeWithResponseStream, and the errors that all AWS APIs have (API
+// reference of AWS Lambda). An error that is not listed here is judged by its status. docs/lambda.md has them as a
+// table.
 func verdicts() map[string]verdict {
 	later := verdict{kind: fault.FunctionUnavailable, retry: true}
 	ill := verdict{kind: fault.FunctionUnavailable, taken: true, retry: true, ill: true}
@@ -58,7 +58,7 @@ func verdicts() map[string]verdict {
 
 var known = verdicts()
 
-// judge is the verdict on an error of the API.
+// judge returns the verdict on an error of the API.
 func judge(name string, status int) verdict {
 	if v, ok := known[name]; ok {
 		return v
@@ -79,19 +79,19 @@ func judge(name string, status int) verdict {
 	return verdict{kind: fault.FunctionRefused}
 }
 
-// mostError is how much is read of an error's body.
+// mostError is how much of an error's body is read.
 const mostError = 64 << 10
 
-// refused tells why the API has not taken the event, nil where it has.
+// refused returns why the API has not accepted the event, nil if it has.
 func (c *call) refused(res *http.Response, s *site) *cloud.Failure {
 	if res.StatusCode == c.mode.accepted() {
 		return nil
 	}
 	head := exchange.ResponseHead(res)
-	var told struct{ Message, Reason string } // in either spelling: encoding/json does not mind case
+	var told struct{ Message, Reason string } // in either spelling: encoding/json ignores case
 	body, _ := io.ReadAll(io.LimitReader(res.Body, mostError))
-	_ = res.Body.Close()            // it was read as far as it matters
-	_ = json.Unmarshal(body, &told) // what is no JSON tells nothing
+	_ = res.Body.Close()            // the rest does not matter
+	_ = json.Unmarshal(body, &told) // a body that is not JSON says nothing
 	name, _, _ := strings.Cut(head.Get("X-Amzn-Errortype"), ":")
 	v := judge(name, res.StatusCode)
 	f := &cloud.Failure{Taken: v.taken, Again: v.retry, Ill: v.ill, Renew: v.renew}
@@ -121,7 +121,7 @@ func because(reason string) string {
 	return " (" + reason + ")"
 }
 
-// throttled notes whose bound was reached (TooManyRequestsException, Reason).
+// throttled notes whose limit was reached (TooManyRequestsException, Reason).
 func (c *call) throttled(s *site, reason string) {
 	switch reason {
 	case "ConcurrentInvocationLimitExceeded":
@@ -131,7 +131,7 @@ func (c *call) throttled(s *site, reason string) {
 	}
 }
 
-// accepted is the status that tells that an event was taken.
+// accepted is the status that says that an event was accepted.
 func (m Mode) accepted() int {
 	switch m {
 	case Async:
@@ -143,7 +143,7 @@ func (m Mode) accepted() int {
 	}
 }
 
-// functionFailed is what the function itself has failed with (X-Amz-Function-Error).
+// functionFailed returns the error for a failure of the function itself (X-Amz-Function-Error).
 func (c *call) functionFailed(body []byte) error {
 	told := &function.Failure{Body: body}
 	var own struct{ ErrorType, ErrorMessage string } // in any spelling
@@ -157,10 +157,10 @@ func (c *call) functionFailed(body []byte) error {
 	return f
 }
 
-// mostMessage is how much is told of an error that is no JSON.
+// mostMessage is how much is reported of an error that is not JSON.
 const mostMessage = 1 << 10
 
-// kindOf says what kind of failure the platform reports of a function.
+// kindOf returns the kind of failure that the platform reports for a function.
 func kindOf(told *function.Failure) fault.Kind {
 	switch {
 	case told.Type == "Sandbox.Timedout" || strings.Contains(told.Message, "Task timed out after "):
@@ -174,7 +174,7 @@ func kindOf(told *function.Failure) fault.Kind {
 	}
 }
 
-// note puts a failure with the tail of the function's log where operators look.
+// note records a failure, with the tail of the function's log, where operators look.
 func (c *call) note(f *fault.Fault, told *function.Failure) {
 	lines := strings.Split(strings.TrimRight(c.log, "\n"), "\n")
 	if c.log == "" {

@@ -15,11 +15,11 @@ import (
 	"github.com/weir-gateway/weir/internal/wire/transport"
 )
 
-// service is what signatures and hosts call AWS Lambda.
+// service is the name of AWS Lambda in signatures and host names.
 const service = "lambda"
 
-// Definition is the kind of functions that are invoked by AWS Lambda's API. All
-// functions of a definition share credentials, connections, pools and room.
+// Definition is the kind of functions that are invoked through AWS Lambda's API. All functions of a definition share
+// credentials, connections, pools and room.
 func Definition() function.Definition {
 	shared := newPlatform()
 	return function.Define(function.Parts[Config]{
@@ -53,7 +53,7 @@ type platform struct {
 	connections cloud.Shared[connectionKey, *transport.Transport]
 }
 
-// poolKey is an account in a region, at AWS or at what stands for it.
+// poolKey is an account in a region, at AWS or at a substitute endpoint.
 type poolKey struct{ account, region, endpoint string }
 
 // connectionKey is what two functions must have in common to share connections.
@@ -66,19 +66,19 @@ func newPlatform() *platform {
 	return &platform{callers: aws.NewCallers(), signer: aws.NewSigner(service), room: room.New(int64(aws.DefaultRoom))}
 }
 
-// connection gives the transport for calls within bounds.
+// connection returns the transport for calls within bounds.
 func (p *platform) connection(key connectionKey, bounds *egress.Bounds) *transport.Transport {
 	return p.connections.Use(key, func() (*transport.Transport, func()) {
 		o := transport.Options{Protocol: transport.HTTP, Connect: connect, Idle: idle, Bounds: bounds}
 		if key.secure {
-			o.TLS, _ = transport.Identity{}.TLS() // fails for a CA alone, of which there is none
+			o.TLS, _ = transport.Identity{}.TLS() // fails only for a CA alone, and none is set
 		}
-		t, _ := transport.New(o) // fails for other protocols
+		t, _ := transport.New(o) // fails only for other protocols
 		return t, t.CloseIdle
 	})
 }
 
-// build makes the backend of a function. It sends nothing; credentials are fetched beside.
+// build creates the backend of a function. It sends nothing; credentials are fetched in the background.
 func (p *platform) build(env function.Env, name string, c *Config) (function.Backend, error) {
 	if err := c.validate(); err != nil {
 		return nil, err
@@ -96,7 +96,7 @@ func (p *platform) build(env function.Env, name string, c *Config) (function.Bac
 	return b, nil
 }
 
-// site makes what a function is in one region.
+// site builds the function's site in one region.
 func (p *platform) site(env function.Env, c *Config, region string) *site {
 	s := &site{
 		address: c.address(region), caller: c.caller(region),
@@ -119,7 +119,7 @@ func (p *platform) leave(s *site) {
 	p.connections.Leave(s.connection)
 }
 
-// rehearse makes of r what Lambda would get in the first of the function's regions, but for the event.
+// rehearse turns r into what Lambda would get in the first of the function's regions, except for the event.
 func rehearse(c *Config, qualifier string, r *http.Request) (adds []string, err error) {
 	at := c.address(c.regions()[0])
 	at.aim(r, cmp.Or(qualifier, c.Lambda.Qualifier))
@@ -130,13 +130,12 @@ func rehearse(c *Config, qualifier string, r *http.Request) (adds []string, err 
 	return append(adds, "a signature for "+service+" in "+at.region), nil
 }
 
-// ownPool are the function's own bounds.
+// ownPool returns the function's own limits.
 func (c *Config) ownPool() cloud.PoolBounds {
 	return cloud.PoolBounds{Max: cmp.Or(c.Limits.Concurrency, mostAtOnce), Size: c.Limits.Queue, Wait: c.Limits.Wait}
 }
 
-// Close gives back what the function has used with others. Requests under way keep what they
-// have, and go on.
+// Close gives back what the function shares with others. Requests in progress keep what they hold, and go on.
 func (b *backend) Close(context.Context) error {
 	for _, s := range b.sites {
 		b.platform.leave(s)

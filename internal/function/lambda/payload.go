@@ -11,7 +11,7 @@ import (
 	"github.com/weir-gateway/weir/internal/base/room"
 )
 
-// grow has the call hold so many bytes of the room that all share, and waits for them.
+// grow makes the call hold that many bytes of the room that all functions share, and waits for them.
 func (c *call) grow(ctx context.Context, bytes int64) error {
 	err := c.held.Grow(ctx, bytes, c.bounds.wait)
 	if errors.Is(err, room.ErrFull) {
@@ -20,13 +20,13 @@ func (c *call) grow(ctx context.Context, bytes int64) error {
 	return err //nolint:wrapcheck // the cause of the context's end
 }
 
-// noRoom is why a request that has waited so long has no room.
+// noRoom is the error for a request that has waited this long without getting room.
 func noRoom(wait time.Duration) error {
 	return fault.Overloaded.New("", fault.RetryAfter(time.Second),
 		fault.Internal("payloads of other requests hold all the room that there is for them, and held it for %v", wait))
 }
 
-// event makes the event of the request, whose body it closes.
+// event turns the request into its event. It closes the request's body.
 func (c *call) event(ctx context.Context) ([]byte, error) {
 	body, err := c.body(ctx)
 	if err != nil {
@@ -46,7 +46,7 @@ func (c *call) event(ctx context.Context) ([]byte, error) {
 	return event, nil
 }
 
-// body reads the request's, where it can be small enough.
+// body reads the request's body, unless it is too large.
 func (c *call) body(ctx context.Context) ([]byte, error) {
 	r := c.r
 	if r.Body == nil || r.Body == http.NoBody {

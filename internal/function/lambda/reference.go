@@ -7,7 +7,7 @@ import (
 	"github.com/weir-gateway/weir/internal/config"
 )
 
-// checkRef says what is wrong with what follows `lambda:` in a route.
+// checkRef reports what is wrong with the text that follows `lambda:` in a route.
 func checkRef(ref config.Ref) error {
 	if _, err := aws.ParseTarget(ref.Rest); err != nil {
 		return fmt.Errorf("lambda: is followed by NAME:ALIAS@REGION, by an ARN, or by the name of a function of this config: %w", err)
@@ -15,7 +15,7 @@ func checkRef(ref config.Ref) error {
 	return nil
 }
 
-// inline gives the config of a function that a route names with its region.
+// inline returns the config of a function that a route names together with its region.
 func inline(ref config.Ref) (any, error) {
 	target, err := aws.ParseTarget(ref.Rest)
 	if err != nil {
@@ -26,7 +26,7 @@ func inline(ref config.Ref) (any, error) {
 	return &c, nil
 }
 
-// checkPart says what is wrong with an alias that a route puts behind a function's name.
+// checkPart reports what is wrong with an alias that a route puts after a function's name.
 func checkPart(c *Config, part string) error {
 	if c.Lambda.Qualifier != "" {
 		return fmt.Errorf("it is declared as %s already, so no other alias can be named", c.Lambda)

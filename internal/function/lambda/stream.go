@@ -21,15 +21,15 @@ import (
 	"github.com/weir-gateway/weir/internal/function/form/apigw"
 )
 
-// The types of a streamed answer. Its head tells that of the stream; the function's own
-// stands beside.
+// The content types of a streamed answer. The Content-Type header names the type of the event stream; a separate field
+// carries the function's own type.
 const (
 	streamType    = "application/vnd.amazon.eventstream"
 	remappedField = "X-Amzn-Remapped-Content-Type"
 )
 
-// stream makes the response of an answer that is streamed. It waits for the first of it, for
-// what fails before that has a status of its own.
+// stream turns a streamed answer into a response. It waits for the first content, because a failure before that has a
+// status of its own.
 func (c *call) stream(ctx context.Context, res *http.Response) (*http.Response, *cloud.Failure) {
 	c.payload = nil // it is not sent again
 	c.held.Shrink(0)
@@ -39,7 +39,7 @@ func (c *call) stream(ctx context.Context, res *http.Response) (*http.Response, 
 		err = c.term.Met()
 	}
 	if err != nil {
-		_ = in.Close() // nobody reads on
+		_ = in.Close() // the stream is not read further
 		return nil, &cloud.Failure{Err: err, Taken: true}
 	}
 	return made, nil
@@ -63,7 +63,7 @@ func (c *call) streamed(ctx context.Context, in *frames, contentType string) (*h
 	}
 }
 
-// contentType is that of the function's answer, "" where nothing tells it.
+// contentType returns the content type of the function's answer, "" if nothing states it.
 func contentType(res *http.Response) string {
 	head := exchange.ResponseHead(res)
 	if own := head.Get(remappedField); own != "" {
@@ -75,7 +75,7 @@ func contentType(res *http.Response) string {
 	return ""
 }
 
-// buffered is the answer of a function that does not stream, which has its usual form.
+// buffered handles the answer of a function that does not stream. Such an answer has the usual form.
 func (c *call) buffered(ctx context.Context, in *frames) (*http.Response, error) {
 	var payload []byte
 	for {
@@ -97,19 +97,19 @@ func (c *call) buffered(ctx context.Context, in *frames) (*http.Response, error)
 	}
 }
 
-// frames reads the content of an event stream, and ends with the call.
+// frames reads the content of an event stream. Closing it ends the call.
 type frames struct {
 	call    *call
 	body    io.ReadCloser
 	decoder *eventstream.Decoder
-	buffer  []byte // of a message, used again
-	rest    []byte // of the content that came last
-	err     error  // that the stream has ended with
+	buffer  []byte // of a message, reused
+	rest    []byte // the unread part of the latest content
+	err     error  // that ended the stream
 	closed  atomic.Bool
 }
 
-// Read gives what has come. Its error is a *fault.Fault where the function has failed
-// midway, so that the client's stream is not ended well.
+// Read returns what has arrived. Its error is a *fault.Fault if the function has failed midway, so that the client's
+// stream is not ended as if it were complete.
 func (f *frames) Read(p []byte) (int, error) {
 	if err := f.fill(); err != nil {
 		return 0, err
@@ -119,8 +119,8 @@ func (f *frames) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// fill waits for content where there is none. io.EOF is given bare, and comes when the
-// platform has told that the function has ended well.
+// fill waits for content if there is none. io.EOF is returned bare, once the platform has reported that the function
+// has ended well.
 func (f *frames) fill() error {
 	for len(f.rest) == 0 && f.err == nil {
 		f.err = f.next()
@@ -151,13 +151,12 @@ func (f *frames) next() error {
 		return nil
 	case "InvokeComplete":
 		return f.call.complete(message.Payload)
-	default: // AWS may tell more one day
+	default: // AWS may add others
 		return nil
 	}
 }
 
-// broken is the error of a stream that could not be read on: that of its connection as
-// it is.
+// broken returns the error of a stream that could not be read further. An error of the connection is returned as it is.
 func (f *frames) broken(err error) error {
 	if _, ok := errors.AsType[*exchange.SendError](err); ok || isFault(err) {
 		return err
@@ -175,7 +174,7 @@ func text(headers eventstream.Headers, name string) string {
 	return ""
 }
 
-// complete tells how a stream has ended: io.EOF is well.
+// complete reports how a stream has ended: io.EOF means that it ended well.
 func (c *call) complete(payload []byte) error {
 	var end struct{ ErrorCode, ErrorDetails, LogResult string }
 	if err := json.Unmarshal(payload, &end); err != nil && len(payload) > 0 {
@@ -191,16 +190,16 @@ func (c *call) complete(payload []byte) error {
 	return c.functionFailed(details(end.ErrorCode, end.ErrorDetails))
 }
 
-// details is a failure in the form that the API gives it outside of streams.
+// details puts a failure into the form that the API uses for it outside of streams.
 func details(code, detail string) []byte {
 	if json.Valid([]byte(detail)) && strings.HasPrefix(strings.TrimSpace(detail), "{") {
 		return []byte(detail)
 	}
-	told, _ := json.Marshal(map[string]string{"errorType": code, "errorMessage": detail}) // texts always encode
+	told, _ := json.Marshal(map[string]string{"errorType": code, "errorMessage": detail}) // strings always encode
 	return told
 }
 
-// exception is an error of the platform within a stream.
+// exception turns an error of the platform within a stream into an error.
 func (c *call) exception(kind string, message eventstream.Message) error {
 	name := text(message.Headers, eventstreamapi.ExceptionTypeHeader)
 	if kind == eventstreamapi.ErrorMessageType {
@@ -210,8 +209,8 @@ func (c *call) exception(kind string, message eventstream.Message) error {
 	return judge(name, http.StatusInternalServerError).kind.New("", fault.Internal("AWS Lambda ends a stream with %s: %s", name, said))
 }
 
-// Close ends the call. Whether the instance was new is told at the end of a stream only; of one
-// that nobody has read so far it is not known.
+// Close ends the call. Only the end of a stream says whether the instance was new; if the stream was not read that far,
+// that is not known.
 func (f *frames) Close() error {
 	if !f.closed.Swap(true) {
 		f.call.life.Lent(f.call.cold.Load())

@@ -2,18 +2,16 @@ package http2
 
 import "encoding/binary"
 
-// noStream is the largest stream that there can be: all that the client begins
-// before it has read of it is still served.
+// noStream is the largest possible stream identifier: all streams that the client opens before it has read the GOAWAY
+// are still served.
 const noStream = 1<<31 - 1
 
-// Announce tells the client that the connection will end, by a GOAWAY that covers
-// every stream (RFC 9113 section 6.8): it makes its next requests on another
-// connection, and none that is on its way is lost. The server goes on as before,
-// and says a second GOAWAY in its own time. It may be called by any goroutine, and
-// more than once.
+// Announce tells the client that the connection will end, by a GOAWAY that covers every stream (RFC 9113 section 6.8).
+// The client makes its next requests on another connection, and no request that is on its way is lost. The server goes
+// on as before, and sends a second GOAWAY in its own time. Announce may be called by any goroutine, and more than once.
 func (m *Meter) Announce() {
 	m.farewell.Store(true)
-	if m.writing.TryLock() { // or who writes does it
+	if m.writing.TryLock() { // otherwise the goroutine that writes does it
 		m.announceOnce()
 		m.writing.Unlock()
 	}
@@ -33,8 +31,8 @@ func (m *Meter) announceOnce() {
 	}
 }
 
-// mayAnnounce tells whether the server has begun and stands between frames, and not
-// within a header block, which is one piece (RFC 9113 section 4.3).
+// mayAnnounce reports whether the server has sent its first frame and is between frames, but not within a header block,
+// which must not be interrupted (RFC 9113 section 4.3).
 func (m *Meter) mayAnnounce() bool {
 	last := m.out.Frame()
 	block := (last.Type == Headers || last.Type == Continuation) && !last.Flags.Has(EndHeaders)

@@ -6,64 +6,62 @@ import (
 	"time"
 )
 
-// Every frame that may be work for nothing has a price; useful work pays. What a
-// client owes beyond the allowance ends its connection.
+// Every frame that may cause useless work has a price; useful work pays. If a client owes more than the allowance, its
+// connection ends.
 //
-// The prices are such that no client that asks for something and takes it owes
-// anything for long. A request that comes as far as a handler pays most of its
-// price, and one that was served pays for itself, for a CONTINUATION or two, and for
-// three that were taken back. Each further piece of a response pays for the two
-// small WINDOW_UPDATEs that some clients send for it; content in either direction by
-// its size. What the server answers by itself, without a handler, pays nothing. What is
-// left over pays for later, up to one more allowance, for WINDOW_UPDATEs come after
-// what they are for. Time pays too, so that a ping now and then never adds up.
+// The prices are such that no client that sends requests and accepts the responses stays in debt for long. A request
+// that reaches a handler pays most of its price. A request that is served pays for itself, for a CONTINUATION or two,
+// and for three requests that were cancelled. Each further piece of a response pays for the two small WINDOW_UPDATEs
+// that some clients send for it; content in either direction pays by its size. What the server answers by itself,
+// without a handler, pays nothing. A surplus is saved for later, up to one more allowance, because WINDOW_UPDATEs
+// arrive after the content that they are for. Time pays too, so that an occasional ping never adds up.
 const (
 	allowance = 1000
 	perSecond = 20
 
-	forBeginning = 3 // a request that came as far as a handler
+	forBeginning = 3 // a request that reached a handler
 	forServing   = 8 // a request that was served
-	forPiece     = 2 // a piece of a response but the first, as its handler wrote it
-	leastPiece   = 5 // bytes that make one: an empty gRPC message
-	forContent   = 1 // each contentBytes of content, either way
+	forPiece     = 2 // each piece of a response after the first, as its handler wrote it
+	leastPiece   = 5 // minimum size of a piece in bytes: an empty gRPC message
+	forContent   = 1 // each contentBytes of content, in either direction
 	contentBytes = 1 << 10
 )
 
-// prices of frames. What has none here is free.
+// prices of frames. Frames without a price are free.
 var prices = [reasons]int64{
-	Resets:         1, // beside that of the request
+	Resets:         1, // in addition to the price of the request
 	ForcedResets:   2,
 	Continuations:  1,
 	Pings:          1,
-	SettingsFrames: 4, // each is acknowledged, and may change every stream
+	SettingsFrames: 4, // each must be acknowledged, and may affect every stream
 	EmptyData:      1,
 	Priorities:     1,
-	WindowUpdates:  1, // that grant little, or more than was taken
+	WindowUpdates:  1, // that grant little, or more than was sent
 	OtherFrames:    1,
 	Requests:       4,
 	AfterGoAway:    1,
 }
 
-// budget is what one client owes. It belongs to the goroutine that reads, but for
-// pay and force, which may be called by any.
+// budget is what one client owes. It belongs to the goroutine that reads, except for pay and force, which any goroutine
+// may call.
 type budget struct {
-	debt    int64 // less than 0: paid in advance
+	debt    int64 // below 0: paid in advance
 	content uint32
-	counts  [reasons]uint32 // of late
-	last    time.Time       // when that was
+	counts  [reasons]uint32 // recent
+	last    time.Time       // of the last reckoning
 
 	paid   atomic.Int64
-	forced atomic.Int64 // resets that the server had to send and that are not charged yet
+	forced atomic.Int64 // resets that the server had to send and that have not been charged yet
 }
 
-// charge notes n frames and tells whether the budget is spent.
+// charge records n frames and reports whether the budget is spent.
 func (b *budget) charge(r Reason, n int64) (spent bool) {
 	b.counts[r] += uint32(n)
 	b.debt += n * prices[r]
 	return b.debt >= allowance && b.reckon()
 }
 
-// chargeForced charges what force has noted.
+// chargeForced charges the resets that force has recorded.
 func (b *budget) chargeForced() (spent bool) {
 	return b.forced.Load() > 0 && b.charge(ForcedResets, b.forced.Swap(0))
 }
@@ -76,16 +74,16 @@ func (b *budget) received(n uint32) {
 	}
 }
 
-// pay notes useful work. It counts at the next reckoning.
+// pay records useful work. It takes effect at the next reckoning.
 func (b *budget) pay(n int64) { b.paid.Add(n) }
 
-// force notes that the server had to reset a stream.
+// force records that the server had to reset a stream.
 func (b *budget) force() { b.forced.Add(1) }
 
 func (b *budget) credit(n int64) { b.debt = max(b.debt-n, -allowance) }
 
-// reckon takes off the debt what was paid, and tells whether it is still too large.
-// The clock is only looked at here.
+// reckon subtracts the payments from the debt, and reports whether the debt is still too large. Only here is the clock
+// read.
 func (b *budget) reckon() (spent bool) {
 	now := time.Now()
 	b.credit(b.paid.Swap(0) + int64(now.Sub(b.last)*perSecond/time.Second))
@@ -99,8 +97,8 @@ func (b *budget) reckon() (spent bool) {
 	return false
 }
 
-// reason is what there was most of: of kinds that come together, as requests and
-// their resets do, the first.
+// reason returns the first kind of frame that occurred at least half as often as the most frequent one, because some
+// kinds occur together, such as requests and their resets.
 func (b *budget) reason() Reason {
 	most := slices.Max(b.counts[:])
 	for r, n := range b.counts {

@@ -6,12 +6,11 @@ import (
 	"time"
 )
 
-// A deadline of the system is set rarely, for it costs as much as the rest of the
-// Meter. What must have come by when is kept here instead; the deadline that is
-// armed may be an earlier one of something that has come meanwhile, and is looked
-// at again when it fires.
+// Setting a system deadline costs as much as the rest of the Meter, so it is done rarely. The Meter records itself what
+// must have arrived by when. The armed deadline may be an earlier one, of something that has arrived in the meantime;
+// it is checked again when it fires.
 
-// SetReadDeadline sets the server's own deadline, beside those of the Meter.
+// SetReadDeadline sets the server's own deadline, in addition to those of the Meter.
 func (m *Meter) SetReadDeadline(t time.Time) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -19,12 +18,12 @@ func (m *Meter) SetReadDeadline(t time.Time) error {
 	return m.applyDeadline()
 }
 
-// SetDeadline sets both deadlines; for reading as SetReadDeadline does.
+// SetDeadline sets both deadlines; the read deadline as SetReadDeadline does.
 func (m *Meter) SetDeadline(t time.Time) error {
 	return errors.Join(m.SetReadDeadline(t), m.SetWriteDeadline(t))
 }
 
-// applyDeadline sets the deadline that holds now. The caller has locked mu.
+// applyDeadline sets the deadline that applies now. The caller has locked mu.
 func (m *Meter) applyDeadline() error {
 	if m.armed.IsZero() || !m.outer.IsZero() && m.outer.Before(m.armed) {
 		return m.Conn.SetReadDeadline(m.outer)
@@ -36,10 +35,10 @@ func (m *Meter) arm(t time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.armed = t
-	_ = m.applyDeadline() // a closed connection tells its reader
+	_ = m.applyDeadline() // a closed connection reports its error to the reader
 }
 
-// watch sees to it that what is awaited now has a deadline.
+// watch makes sure that a head that has begun has a deadline.
 func (m *Meter) watch() {
 	if !m.awaitsHead() {
 		m.headBy = time.Time{}
@@ -55,8 +54,8 @@ func (m *Meter) watch() {
 	}
 }
 
-// awaitsHead tells that a head has begun and is not whole: nothing else of the
-// connection can be read before it is.
+// awaitsHead reports whether a head has begun and is not complete: until it is, nothing else can be read from the
+// connection.
 func (m *Meter) awaitsHead() bool {
 	if m.block.open || m.in.inHead() {
 		return true
@@ -64,8 +63,8 @@ func (m *Meter) awaitsHead() bool {
 	return m.in.inPayload() && (m.in.frame.Type == Headers || m.in.frame.Type == Continuation)
 }
 
-// due gives the time by which the client must have sent what is awaited, and what
-// it is too slow for otherwise; the zero time where nothing is.
+// due returns the time by which the client must have sent what is awaited, and the reason to give if it is too slow;
+// the zero time if nothing is awaited.
 func (m *Meter) due() (time.Time, Reason) {
 	switch {
 	case !m.firstBy.IsZero() && (m.headBy.IsZero() || !m.firstBy.After(m.headBy)):
@@ -77,9 +76,8 @@ func (m *Meter) due() (time.Time, Reason) {
 	}
 }
 
-// tooLate looks at a Read that failed. It gives what the client was too slow for,
-// None where it was not, and tells whether to read again, for the deadline that
-// fired was of something that has come.
+// tooLate examines a failed Read. It returns what the client was too slow for, None if it was not too slow. It also
+// reports whether to read again, because the deadline that fired was for something that has arrived.
 func (m *Meter) tooLate(err error) (r Reason, again bool) {
 	if !errors.Is(err, os.ErrDeadlineExceeded) {
 		return None, false

@@ -1,34 +1,33 @@
 package http2
 
-// fieldCounter counts the fields of a header block (RFC 7541 section 6) without
-// unpacking them, and changes of the table's size, which cost as much. An attacker
-// names a large field again and again in one byte each; what that costs is what is
-// counted here. The block may come in pieces of any size. What no decoder takes is
-// not judged. The zero value stands at the beginning of a block.
+// fieldCounter counts the fields of a header block (RFC 7541 section 6) without decompressing them. It also counts
+// changes of the table size, which cost as much. An attacker can refer to a large field again and again with one byte
+// each time; this counter measures what that costs. The block may arrive in pieces of any size. Encodings that every
+// decoder rejects are not judged here. The zero value is at the beginning of a block.
 type fieldCounter struct {
 	fields  int
 	at      part
-	strings uint8  // of the field at hand that are still to come
-	number  uint64 // that is being read: the length of a string, or an index
-	shift   uint8  // of its next bits
-	index   bool   // it is an index, or a size
+	strings uint8  // of the current field that are still to come
+	number  uint64 // the number being read: the length of a string, or an index
+	shift   uint8  // of the number's next bits
+	index   bool   // the number is an index, or a size
 }
 
-// part is what the next byte of a header block is.
+// part is what the next byte of a header block belongs to.
 type part uint8
 
 const (
 	fieldStart  part = iota
-	numberRest       // of an index, a size or a length that its first byte does not hold
+	numberRest       // of an index, a size or a length that does not fit into its first byte
 	lengthStart      // of a string
 	text             // of a string
-	nonsense         // that every decoder refuses
+	nonsense         // every decoder rejects the block
 )
 
-// maxShift is how far a decoder follows a number (golang.org/x/net/http2/hpack).
+// maxShift is how far a decoder reads a number (golang.org/x/net/http2/hpack).
 const maxShift = 63
 
-// scan goes on with b, the next piece of the block.
+// scan continues with b, the next piece of the block.
 func (c *fieldCounter) scan(b []byte) {
 	for len(b) > 0 {
 		switch c.at {
@@ -56,7 +55,7 @@ func (c *fieldCounter) scan(b []byte) {
 func (c *fieldCounter) start(first byte) {
 	c.fields++
 	c.strings = 0
-	prefix := uint8(4) // not indexed, or never
+	prefix := uint8(4) // literal without indexing, or never indexed
 	switch {
 	case first&0x80 != 0: // indexed
 		c.begin(uint64(first), 7, true)
@@ -68,13 +67,13 @@ func (c *fieldCounter) start(first byte) {
 		return
 	}
 	c.strings = 1
-	if first&(1<<prefix-1) == 0 { // the name is no index
+	if first&(1<<prefix-1) == 0 { // the name is not an index
 		c.strings = 2
 	}
 	c.begin(uint64(first), prefix, true)
 }
 
-// begin reads the byte that a number begins in, in its last bits.
+// begin reads the byte in whose last bits a number begins.
 func (c *fieldCounter) begin(first uint64, bits uint8, index bool) {
 	most := uint64(1)<<bits - 1
 	c.number, c.index, c.shift = first&most, index, 0
@@ -85,7 +84,7 @@ func (c *fieldCounter) begin(first uint64, bits uint8, index bool) {
 	c.counted()
 }
 
-// more reads a further byte of a number.
+// more reads another byte of a number.
 func (c *fieldCounter) more(b byte) {
 	c.number += uint64(b&0x7f) << c.shift
 	c.shift += 7
@@ -97,7 +96,7 @@ func (c *fieldCounter) more(b byte) {
 	}
 }
 
-// counted goes on behind a number.
+// counted continues after a complete number.
 func (c *fieldCounter) counted() {
 	if c.index || c.number == 0 {
 		c.next()
@@ -106,7 +105,7 @@ func (c *fieldCounter) counted() {
 	c.at = text
 }
 
-// next goes on to the next string of the field, or to the next field.
+// next moves on to the next string of the field, or to the next field.
 func (c *fieldCounter) next() {
 	c.at = fieldStart
 	if c.strings > 0 {

@@ -14,36 +14,34 @@ import (
 
 // Options are what all Meters of a listener share.
 type Options struct {
-	// HeadTime bounds a head from its first byte to its end; 0 does not.
+	// HeadTime bounds the time from a head's first byte to its end; 0 is no limit.
 	HeadTime time.Duration
-	// HeadBytes bounds a head as it is read; compressed it is hardly ever larger.
-	// One of up to twice the size is the server's to refuse.
+	// HeadBytes bounds the size of a decoded head; a compressed head is hardly ever larger. Heads of up to twice this
+	// size are left to the server to reject.
 	HeadBytes int
-	// HeadFields is how many fields a head may have. Their number is judged by the
-	// server too, up to MaxFields times that; 0 bounds them by the size alone.
+	// HeadFields is how many fields a head may have. The server checks their number too, up to MaxFields times as many;
+	// 0 leaves only the size limit.
 	HeadFields int
-	// Ended is called once when a Meter ends its connection; nil: nobody is told.
+	// Ended is called once when a Meter ends its connection; it may be nil.
 	Ended func(peer net.Addr, r Reason)
 }
 
-// MaxFields is how many times as many fields as a head may have end the connection.
-// They may be that many, for each cookie may be a field of its own (RFC 9113 section
-// 8.2.3) and is none any more where they are counted.
+// MaxFields is the factor by which a head must exceed its allowed number of fields for the connection to end. The
+// margin is that large because each cookie may be a field of its own (RFC 9113 section 8.2.3), and the server joins
+// them before it counts.
 const MaxFields = 8
 
 // Preface is what an HTTP/2 connection begins with (RFC 9113 section 3.4).
 const Preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
-// ErrEnded is what a Read and a Write fail with when the Meter has ended the connection.
+// ErrEnded is the error of Read and Write when the Meter has ended the connection.
 var ErrEnded = errors.New("the connection was ended, for what its client did")
 
-// Meter is a server's side of a connection that counts the frames in both
-// directions. It belongs above TLS. What it passes on is never changed. Once the
-// client has spent its budget, sends a header block without end, or is too slow
-// to begin, Read fails with ErrEnded; Close then says GOAWAY before it closes.
+// Meter is a server's side of a connection that counts the frames in both directions. It sits above TLS. It never
+// changes the bytes that it passes on. Once the client has spent its budget, sends a header block without end, or is
+// too slow to begin, Read fails with ErrEnded; Close then sends a GOAWAY before it closes.
 //
-// As with any net.Conn, one goroutine reads at a time; deadlines, Write and Close
-// may come from others.
+// As with any net.Conn, one goroutine reads at a time; deadlines, Write and Close may be used by other goroutines.
 type Meter struct {
 	net.Conn
 
@@ -52,35 +50,35 @@ type Meter struct {
 	preface int  // bytes of the preface that were seen
 	must    bool // anything but HTTP/2 ends the connection
 
-	// What the reader alone knows.
+	// Used by the reader only.
 	in      Scanner
 	budget  budget
 	block   block
-	granted [2]int64  // bytes sent that the client has granted anew, of the connection and of streams
+	granted [2]int64  // sent bytes for which the client has granted new window: of the connection, of its streams
 	settled bool      // the client's SETTINGS were seen
 	last    uint32    // largest stream that the client has opened
-	firstBy time.Time // when the client must have begun; the zero time: it has, or need not
-	headBy  time.Time // when the head that is awaited must be whole
+	firstBy time.Time // when the client must have begun; zero: it has begun, or need not
+	headBy  time.Time // when the awaited head must be complete
 
 	reason   atomic.Uint32
 	window   atomic.Int64 // bytes of content that the client may send
-	received atomic.Int64 // bytes of DATA frames that came
-	sent     atomic.Int64 // and that were sent
-	givenUp  atomic.Bool  // the server itself has said GOAWAY with an error
-	sending  atomic.Bool  // bytes are on their way to the client, which may be slow to take them
+	received atomic.Int64 // bytes of DATA frames received
+	sent     atomic.Int64 // bytes of DATA frames sent
+	givenUp  atomic.Bool  // the server itself has sent a GOAWAY with an error
+	sending  atomic.Bool  // bytes are being written to the client, which may be slow to accept them
 	farewell atomic.Bool  // the end is to be announced
 	wasted   atomic.Int64 // requests that came to nothing, less what was served since
 
-	writing   sync.Mutex // guards what follows
+	writing   sync.Mutex // guards the following fields
 	out       Scanner
 	spoke     bool // a frame was written
 	announced bool
-	torn      bool // a frame was not written whole
+	torn      bool // a frame was not written completely
 	mute      bool // nothing more is written
 
-	mu    sync.Mutex // guards what follows
+	mu    sync.Mutex // guards the following fields
 	outer time.Time  // the read deadline that the server asked for
-	armed time.Time  // our own that is set, the zero time where none is
+	armed time.Time  // the Meter's own deadline that is set, zero if none
 
 	leaving sync.Once
 }
@@ -88,7 +86,7 @@ type Meter struct {
 type phase uint8
 
 const (
-	opening  phase = iota // what came is the preface so far
+	opening  phase = iota // the bytes so far match the preface
 	counting              // HTTP/2
 	foreign               // another protocol: everything passes
 )
@@ -102,11 +100,10 @@ type block struct {
 
 const initialWindow = 1<<16 - 1 // RFC 9113 section 6.9.2
 
-// NewMeter puts a Meter on conn. firstBy is when the client must have begun: sent
-// the preface, its SETTINGS and a first request, or the acknowledgement of the
-// server's SETTINGS, which a client that waits with its request sends. The zero
-// time is never. A connection that does not begin with the preface passes as it
-// is, where must is false.
+// NewMeter puts a Meter on conn. firstBy is the time by which the client must have begun; the zero time means never. To
+// begin, the client must send the preface, its SETTINGS, and either a first request or the acknowledgement of the
+// server's SETTINGS, which a client sends that has no request yet. If must is false, a connection that does not begin
+// with the preface passes unchanged.
 func NewMeter(conn net.Conn, options *Options, must bool, firstBy time.Time) *Meter {
 	m := &Meter{Conn: conn, options: options, must: must, firstBy: firstBy}
 	m.budget.last = time.Now()
@@ -117,18 +114,16 @@ func NewMeter(conn net.Conn, options *Options, must bool, firstBy time.Time) *Me
 	return m
 }
 
-// Reason is why the Meter has ended the connection, None while it has not.
+// Reason returns why the Meter has ended the connection, None while it has not.
 func (m *Meter) Reason() Reason { return Reason(m.reason.Load()) }
 
-// Counts tells whether the connection speaks HTTP/2, or may yet. It is for who reads.
+// Counts reports whether the connection speaks HTTP/2, or may still do so. Only the reader may call it.
 func (m *Meter) Counts() bool { return m.phase != foreign }
 
-// Began says that a request has come as far as a handler. It may be called by any
-// goroutine.
+// Began records that a request has reached a handler. It may be called by any goroutine.
 func (m *Meter) Began() { m.budget.pay(forBeginning) }
 
-// Served says that a request was served: somebody wanted it. It may be called by
-// any goroutine.
+// Served records that a request was served to a client that wanted it. It may be called by any goroutine.
 func (m *Meter) Served() {
 	m.budget.pay(forServing)
 	for n := m.wasted.Load(); n > 0 && !m.wasted.CompareAndSwap(n, max(0, n-wastedByServed)); {
@@ -137,17 +132,16 @@ func (m *Meter) Served() {
 }
 
 const (
-	fewWasted      = 32 // requests that may come to nothing before the next ones are looked at twice
-	wastedByServed = 3  // that one which was served makes up for
+	fewWasted      = 32 // requests that may come to nothing before Wasteful reports true
+	wastedByServed = 3  // wasted requests that one served request makes up for
 )
 
-// Wasteful tells whether the client has of late made many requests that it then took
-// back, or broke a rule on: the next one may well be such a one too. It may be called
-// by any goroutine.
+// Wasteful reports whether the client has recently made many requests that it then cancelled, or that broke a rule: the
+// next one may well be of that kind too. It may be called by any goroutine.
 func (m *Meter) Wasteful() bool { return m.wasted.Load() > fewWasted }
 
-// Wrote says that a handler has written a piece of n bytes of its response, and
-// whether it was the first one. It may be called by any goroutine.
+// Wrote records that a handler has written a piece of n bytes of its response, and whether it was the first one. It may
+// be called by any goroutine.
 func (m *Meter) Wrote(n int, first bool) {
 	worth := int64(n/contentBytes) * forContent
 	if n >= leastPiece && !first {
@@ -158,27 +152,25 @@ func (m *Meter) Wrote(n int, first bool) {
 	}
 }
 
-// Received is how many bytes of DATA frames have come so far, unfinished frames
-// included. It may be called by any goroutine.
+// Received returns how many bytes of DATA frames have arrived so far, including incomplete frames. It may be called by
+// any goroutine.
 func (m *Meter) Received() int64 { return m.received.Load() }
 
-// Sent is how many bytes of DATA frames were sent so far. It may be called by any
-// goroutine.
+// Sent returns how many bytes of DATA frames were sent so far. It may be called by any goroutine.
 func (m *Meter) Sent() int64 { return m.sent.Load() }
 
-// MaySend tells whether flow control lets the client send a whole frame of
-// content on the connection (RFC 9113 section 6.9). It may be called by any goroutine.
+// MaySend reports whether flow control lets the client send a whole frame of content on the connection (RFC 9113
+// section 6.9). It may be called by any goroutine.
 func (m *Meter) MaySend() bool {
 	const frame = 16 << 10
 	return m.window.Load() >= frame
 }
 
-// Sending tells whether the connection has something for the client just now. What
-// else waits to be sent waits for that, or for the client's leave (flow control). It
-// may be called by any goroutine.
+// Sending reports whether the connection is writing to the client at this moment. Everything else that is to be sent
+// waits for that write, or for the client's permission (flow control). It may be called by any goroutine.
 func (m *Meter) Sending() bool { return m.sending.Load() }
 
-// Read gives what the client sent.
+// Read returns what the client has sent.
 func (m *Meter) Read(p []byte) (int, error) {
 	if m.phase == foreign {
 		return m.Conn.Read(p)
@@ -205,7 +197,7 @@ func (m *Meter) Read(p []byte) (int, error) {
 	}
 }
 
-// inspect looks at what came, and gives why the connection must end.
+// inspect examines received bytes, and returns why the connection must end.
 func (m *Meter) inspect(b []byte) Reason {
 	if m.phase == opening {
 		if b = m.open(b); m.phase == foreign {
@@ -240,7 +232,7 @@ func (m *Meter) inspect(b []byte) Reason {
 	return None
 }
 
-// open takes the preface off b, and decides what the connection speaks.
+// open removes the preface from b, and decides which protocol the connection speaks.
 func (m *Meter) open(b []byte) []byte {
 	n := min(len(b), len(Preface)-m.preface)
 	if string(b[:n]) != Preface[m.preface:m.preface+n] {
@@ -254,7 +246,7 @@ func (m *Meter) open(b []byte) []byte {
 	return b[n:]
 }
 
-// countData notes the bytes of a DATA frame as they come.
+// countData counts the bytes of a DATA frame as they arrive.
 func (m *Meter) countData(frame *Frame, seen uint32, whole bool) {
 	now := m.in.seen
 	if whole {
@@ -266,7 +258,7 @@ func (m *Meter) countData(frame *Frame, seen uint32, whole bool) {
 	}
 }
 
-// count charges a frame that came whole.
+// count charges a frame that has arrived completely.
 func (m *Meter) count(frame *Frame) Reason {
 	if m.givenUp.Load() && m.budget.charge(AfterGoAway, 1) {
 		return m.budget.reason()
@@ -282,7 +274,7 @@ func (m *Meter) count(frame *Frame) Reason {
 	}
 }
 
-// classify tells what a frame from the client is charged as.
+// classify returns what a frame from the client is charged as.
 func (m *Meter) classify(frame *Frame) Reason {
 	switch frame.Type {
 	case Data:
@@ -322,9 +314,9 @@ func (m *Meter) classify(frame *Frame) Reason {
 	}
 }
 
-// grants tells whether a WINDOW_UPDATE is the client's way to say that it has taken
-// what was sent: it grants no more than that, and not in crumbs. How many of those
-// come is up to the server, which may have sent all of a response ahead.
+// grants reports whether a WINDOW_UPDATE is the client's acknowledgement of content that it has consumed: it grants no
+// more than was sent, and not in tiny amounts. How many of those arrive is up to the server, which may have sent all of
+// a response ahead.
 func (m *Meter) grants(frame *Frame) bool {
 	granted := &m.granted[min(frame.Stream, 1)]
 	n := int64(frame.Number() &^ (1 << 31)) // the first bit is reserved
@@ -335,8 +327,8 @@ func (m *Meter) grants(frame *Frame) bool {
 	return true
 }
 
-// countFields counts the fields in a piece of a header block that begins seen bytes
-// into its frame. A block of fewer bytes than it may have fields needs no counting.
+// countFields counts the fields in a piece of a header block that begins seen bytes into its frame. A block with fewer
+// bytes than the number of fields that it may have needs no counting.
 func (m *Meter) countFields(frame *Frame, seen uint32, piece []byte) {
 	if frame.Type == Headers && seen == 0 {
 		m.block = block{}
@@ -353,7 +345,7 @@ func (m *Meter) countFields(frame *Frame, seen uint32, piece []byte) {
 
 func (m *Meter) maxFields() int { return MaxFields * m.options.HeadFields }
 
-// countBlock follows a header block.
+// countBlock keeps track of a header block.
 func (m *Meter) countBlock(frame *Frame, kind Reason) Reason {
 	m.block.bytes += frame.Length
 	m.block.open = !frame.Flags.Has(EndHeaders)
@@ -369,31 +361,31 @@ func (m *Meter) countBlock(frame *Frame, kind Reason) Reason {
 	return kind
 }
 
-// begun notes that the client has begun.
+// begun records that the client has begun.
 func (m *Meter) begun() {
 	if m.settled {
 		m.firstBy = time.Time{}
 	}
 }
 
-// end notes why the connection ends.
+// end records why the connection ends.
 func (m *Meter) end(r Reason) {
 	if m.reason.CompareAndSwap(uint32(None), uint32(r)) && m.options.Ended != nil {
 		m.options.Ended(m.RemoteAddr(), r)
 	}
 }
 
-// Write sends what the server says.
+// Write sends what the server writes.
 func (m *Meter) Write(p []byte) (int, error) {
 	if m.phase != counting {
-		if m.Reason() != None { // what would be said is HTTP/1.1
+		if m.Reason() != None { // the server would write HTTP/1.1
 			return 0, ErrEnded
 		}
 		return m.Conn.Write(p)
 	}
 	n, err := m.write(p)
 	if m.farewell.Load() {
-		m.Announce() // when it became due meanwhile, nobody else could
+		m.Announce() // it became due during the write, when nobody else could announce it
 	}
 	return n, err
 }
@@ -414,8 +406,7 @@ func (m *Meter) write(p []byte) (int, error) {
 	return n, err
 }
 
-// inspectOut looks at what the server sends, for a stream that it resets was the
-// client's fault.
+// inspectOut examines what the server sends, because a stream that the server resets was the client's fault.
 func (m *Meter) inspectOut(b []byte) {
 	for len(b) > 0 {
 		n, whole := m.out.Scan(b)
@@ -432,8 +423,8 @@ func (m *Meter) countOut(frame *Frame) {
 	case Data:
 		m.sent.Add(int64(frame.Length))
 	case RSTStream:
-		// With NO_ERROR the server has answered before the request was whole, and with
-		// INTERNAL_ERROR a response broke off: neither is the client's doing.
+		// With NO_ERROR the server has answered before the request was complete, and with INTERNAL_ERROR a response was
+		// cut off: neither is the client's fault.
 		if code := frame.Number(); code != codeNone && code != codeInternal {
 			m.budget.force()
 			m.wasted.Add(1)
@@ -458,7 +449,7 @@ func (m *Meter) ReadFrom(r io.Reader) (int64, error) {
 	return io.Copy(struct{ io.Writer }{m}, r)
 }
 
-// CloseWrite ends the sending side only, where the transport can.
+// CloseWrite closes only the sending side, if the transport can.
 func (m *Meter) CloseWrite() error {
 	if half, ok := m.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
@@ -466,8 +457,7 @@ func (m *Meter) CloseWrite() error {
 	return m.Conn.Close()
 }
 
-// Close closes the connection. Where the Meter has ended it, the client is told
-// why, and has a moment to read it.
+// Close closes the connection. If the Meter has ended it, the client is sent the reason, and has a moment to read it.
 func (m *Meter) Close() error {
 	if m.Reason() != None {
 		m.leaving.Do(m.leave)
@@ -475,11 +465,11 @@ func (m *Meter) Close() error {
 	return m.Conn.Close()
 }
 
-// leaveTime bounds how long is tried to say GOAWAY.
+// leaveTime bounds how long the Meter tries to send the GOAWAY.
 const leaveTime = 100 * time.Millisecond
 
 func (m *Meter) leave() {
-	_ = m.SetWriteDeadline(time.Now().Add(leaveTime)) // also for a Write that waits for the client
+	_ = m.SetWriteDeadline(time.Now().Add(leaveTime)) // also for a Write that is blocked on the client
 	m.writing.Lock()
 	m.mute = true
 	said := m.phase == counting && !m.torn && m.out.Between() && m.sayGoAway() == nil
@@ -489,8 +479,7 @@ func (m *Meter) leave() {
 	}
 }
 
-// sayGoAway writes a GOAWAY frame (RFC 9113 section 6.8), with the reason for who
-// debugs the client.
+// sayGoAway writes a GOAWAY frame (RFC 9113 section 6.8), with the reason as text for debugging the client.
 func (m *Meter) sayGoAway() error {
 	const fixed = 8 // last stream and code
 	text := m.Reason().String()

@@ -1,15 +1,14 @@
 package http2
 
-// Reason is why a connection was ended. String is short and stays the same, for
-// metrics and logs.
+// Reason is why a connection was ended. Its String is short and stable, for metrics and logs.
 type Reason uint8
 
-// The reasons. Those up to AfterGoAway are kinds of frames that a budget is spent
-// on, in the order in which the first of equals is told.
+// The reasons. Those up to AfterGoAway are kinds of frames that cost budget. If several are about equally frequent, the
+// first in this order is reported.
 const (
 	None           Reason = iota
-	Resets                // RST_STREAM: requests that were taken back at once
-	ForcedResets          // RST_STREAM that the server had to send, for the client broke a rule on a stream
+	Resets                // RST_STREAM: requests that were cancelled at once
+	ForcedResets          // RST_STREAM that the server had to send because the client broke a rule on a stream
 	Continuations         // CONTINUATION
 	Pings                 // PING
 	SettingsFrames        // SETTINGS
@@ -17,11 +16,11 @@ const (
 	Priorities            // PRIORITY
 	WindowUpdates         // WINDOW_UPDATE
 	OtherFrames           // of types that a server has no use for
-	Requests              // HEADERS: requests that never came as far as a handler
-	AfterGoAway           // whatever comes when the connection was given up already
+	Requests              // HEADERS: requests that never reached a handler
+	AfterGoAway           // whatever arrives after the server has given up the connection
 
 	HeaderBlock  // a header block that is larger than any head may be
-	NoPreface    // what begins is not HTTP/2, though the client had agreed on it
+	NoPreface    // the first bytes are not HTTP/2, though the client had agreed to it
 	FirstRequest // the client took too long to begin
 	HeadTime     // a head took too long from its first byte to its end
 
@@ -38,7 +37,7 @@ var reasonNames = [reasons]string{
 
 func (r Reason) String() string { return reasonNames[r] }
 
-// code is what a GOAWAY for this reason says (RFC 9113 section 7).
+// code returns the error code of a GOAWAY for this reason (RFC 9113 section 7).
 func (r Reason) code() uint32 {
 	switch r {
 	case FirstRequest, HeadTime:
@@ -55,7 +54,7 @@ const (
 	codeEnhanceYourCalm = 0xb
 )
 
-// Reasons yields all of them but None.
+// Reasons yields all reasons except None.
 func Reasons() func(yield func(Reason) bool) {
 	return func(yield func(Reason) bool) {
 		for r := None + 1; r < reasons && yield(r); r++ {

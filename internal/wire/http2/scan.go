@@ -2,8 +2,7 @@ package http2
 
 import "encoding/binary"
 
-// Frame is one frame of HTTP/2 (RFC 9113 section 4.1) without its payload, of
-// which only the first bytes are kept.
+// Frame is one HTTP/2 frame (RFC 9113 section 4.1). Of its payload, only the first bytes are kept.
 type Frame struct {
 	Length uint32 // of the payload
 	Stream uint32
@@ -12,7 +11,7 @@ type Frame struct {
 	lead   [leadBytes]byte
 }
 
-// Type is what a frame is for (RFC 9113 section 6).
+// Type is the type of a frame (RFC 9113 section 6).
 type Type uint8
 
 // The types of frames.
@@ -29,20 +28,20 @@ const (
 	Continuation Type = 0x9
 )
 
-// Flags of a frame; what a bit means depends on the type.
+// Flags of a frame; the meaning of a bit depends on the type.
 type Flags uint8
 
-// The flags that are looked at.
+// The flags that are used here.
 const (
 	EndStream  Flags = 0x1 // of Data and Headers
 	Ack        Flags = 0x1 // of Settings and Ping
 	EndHeaders Flags = 0x4 // of Headers and Continuation
 	Padded     Flags = 0x8 // of Data and Headers
 
-	priority Flags = 0x20 // of Headers: they begin with one
+	priority Flags = 0x20 // of Headers: they begin with priority fields
 )
 
-// Has tells whether all bits of g are set.
+// Has reports whether all bits of g are set.
 func (f Flags) Has(g Flags) bool { return f&g == g }
 
 const (
@@ -50,12 +49,11 @@ const (
 	leadBytes = 8 // of the payload that are kept: last stream and code of a GOAWAY
 )
 
-// Number gives the first four bytes of the payload as an unsigned number: the
-// code of an RST_STREAM, the increment of a WINDOW_UPDATE. Bytes that the frame
-// does not have are 0.
+// Number returns the first four bytes of the payload as an unsigned number: the code of an RST_STREAM, the increment of
+// a WINDOW_UPDATE. Missing bytes count as 0.
 func (f *Frame) Number() uint32 { return binary.BigEndian.Uint32(f.lead[:4]) }
 
-// Content gives how many bytes of content a DATA frame carries, without padding.
+// Content returns how many bytes of content a DATA frame carries, without padding.
 func (f *Frame) Content() uint32 {
 	if !f.Flags.Has(Padded) {
 		return f.Length
@@ -63,8 +61,8 @@ func (f *Frame) Content() uint32 {
 	return f.Length - min(f.Length, 1+uint32(f.lead[0]))
 }
 
-// fragment gives where the piece of a header block that a HEADERS or CONTINUATION
-// frame carries begins and ends in its payload.
+// fragment returns the start and end, within the payload, of the piece of a header block that a HEADERS or CONTINUATION
+// frame carries.
 func (f *Frame) fragment() (from, to uint32) {
 	const priorityBytes = 5
 	to = f.Length
@@ -80,19 +78,17 @@ func (f *Frame) fragment() (from, to uint32) {
 	return from, to
 }
 
-// Scanner finds the frames in a stream of bytes that comes in pieces of any
-// size. It copies at most the bytes that it keeps of a frame, and judges nothing.
-// The zero value stands at the beginning of a frame.
+// Scanner finds the frames in a stream of bytes that arrives in pieces of any size. It copies only the bytes that it
+// keeps of a frame, and validates nothing. The zero value is at the beginning of a frame.
 type Scanner struct {
 	frame Frame
 	head  [headBytes]byte
-	have  uint8  // bytes of head that were seen
-	seen  uint32 // bytes of the payload that were seen
+	have  uint8  // bytes of head seen so far
+	seen  uint32 // bytes of the payload seen so far
 }
 
-// Scan reads b up to the end of the frame that it stands in and gives how many
-// bytes that were. whole tells that the frame was seen to its end; it is then
-// what Frame gives until the next call.
+// Scan reads b up to the end of the current frame and returns how many bytes that took. whole reports whether the end
+// of the frame was reached; Frame then returns that frame until the next call.
 func (s *Scanner) Scan(b []byte) (n int, whole bool) {
 	if s.have < headBytes {
 		if n = s.scanHead(b); s.have < headBytes {
@@ -107,23 +103,23 @@ func (s *Scanner) Scan(b []byte) (n int, whole bool) {
 	return n, true
 }
 
-// Frame is the frame whose head was seen last.
+// Frame returns the frame whose head was seen last.
 func (s *Scanner) Frame() *Frame { return &s.frame }
 
-// Between tells that the next byte begins a frame.
+// Between reports whether the next byte begins a frame.
 func (s *Scanner) Between() bool { return s.have == 0 }
 
-// headLeft is how many bytes of the head of a frame are still to come.
+// headLeft returns how many bytes of a frame's head are still to come.
 func (s *Scanner) headLeft() int { return int(headBytes - s.have) }
 
-// inHead tells that the head of a frame has begun and is not whole.
+// inHead reports whether a frame's head has begun and is not complete.
 func (s *Scanner) inHead() bool { return s.have > 0 && s.have < headBytes }
 
-// inPayload tells that the payload of a frame is not whole.
+// inPayload reports whether the head of a frame is complete and its payload is not.
 func (s *Scanner) inPayload() bool { return s.have == headBytes }
 
 func (s *Scanner) scanHead(b []byte) (n int) {
-	if s.have == 0 && len(b) >= headBytes { // as nearly always
+	if s.have == 0 && len(b) >= headBytes { // the usual case
 		s.begin((*[headBytes]byte)(b))
 		return headBytes
 	}

@@ -1,9 +1,9 @@
-// Package proxyproto reads and writes the header with which a proxy that knows
-// nothing of HTTP announces whose connection it passes on: versions 1 and 2 of
-// the PROXY protocol (HAProxy, "The PROXY protocol", doc/proxy-protocol.txt).
+// Package proxyproto reads and writes the header with which a proxy that knows nothing of HTTP announces whose
+// connection it passes on: versions 1 and 2 of the PROXY protocol (HAProxy, "The PROXY protocol",
+// doc/proxy-protocol.txt).
 //
-// Whoever may send such a header may be anybody. It is for the caller to see that
-// nobody else sends one.
+// The sender of such a header can claim to be any client. The caller must make sure that only trusted peers can send
+// one.
 package proxyproto
 
 import (
@@ -11,25 +11,23 @@ import (
 	"net/netip"
 )
 
-// Header is what a proxy announces. Its addresses are not valid where the proxy
-// speaks for itself (a health check) or knows nothing of its client: then the
-// connection's own addresses are the ones that count. Addresses that were written
-// as IPv4 in IPv6 are IPv4.
+// Header is what a proxy announces. Its addresses are not valid if the proxy speaks for itself (a health check) or does
+// not know its client: in that case the connection's own addresses apply. Addresses that were written as IPv4 in IPv6
+// are IPv4.
 type Header struct {
 	Source      netip.AddrPort // the client
-	Destination netip.AddrPort // where the client connected to
+	Destination netip.AddrPort // the address that the client connected to
 }
 
-// MaxBytes is the longest header that Parse takes. The addresses need 232 bytes;
-// what else may stand in version 2 is hardly ever longer than a certificate.
+// MaxBytes is the longest header that Parse accepts. The addresses need 232 bytes; the rest of a version 2 header is
+// hardly ever longer than a certificate.
 const MaxBytes = 16 << 10
 
-// ErrMalformed is the error of Parse; it says what is wrong.
+// ErrMalformed is the error of Parse; its text says what is wrong.
 var ErrMalformed = errors.New("no PROXY header")
 
-// Parse reads the header that b begins with and gives its length, 0 while b is
-// only its beginning. It is strict: what another reader could take for something
-// else is an error, as early as it can be seen.
+// Parse reads the header at the start of b and returns its length, 0 while b holds only a part of it. It is strict:
+// input that another parser could interpret differently is an error, reported as soon as it can be recognised.
 func Parse(b []byte) (h Header, n int, err error) {
 	switch {
 	case len(b) == 0:

@@ -10,10 +10,10 @@ import (
 
 const (
 	text      = "PROXY "
-	textBytes = 107 // of the longest line, its end included (section 2.1)
+	textBytes = 107 // of the longest line, including its end (section 2.1)
 )
 
-// parseText reads version 1: a line.
+// parseText reads version 1, which is a line of text.
 func parseText(b []byte) (Header, int, error) {
 	if begins := min(len(b), len(text)); string(b[:begins]) != text[:begins] {
 		return Header{}, 0, fmt.Errorf("%w: it begins like one of version 1 and is none", ErrMalformed)
@@ -37,7 +37,7 @@ func parseText(b []byte) (Header, int, error) {
 // parseLine reads what follows the word PROXY.
 func parseLine(line string) (Header, error) {
 	if line == "UNKNOWN" || strings.HasPrefix(line, "UNKNOWN ") {
-		return Header{}, nil // what follows counts for nothing (section 2.1)
+		return Header{}, nil // the rest of the line is ignored (section 2.1)
 	}
 	words := strings.Split(line, " ")
 	if len(words) != 5 || words[0] != "TCP4" && words[0] != "TCP6" {
@@ -66,8 +66,7 @@ func parseAddress(family, address, port string) (netip.AddrPort, error) {
 	return unmapped(ip, uint16(number)), nil
 }
 
-// AppendV1 writes a header of version 1. Where one of the addresses is not valid
-// or they are of two families that no form has, the client is unknown.
+// AppendV1 writes a header of version 1. If one of the addresses is not valid, the client is written as unknown.
 func (h Header) AppendV1(b []byte) []byte {
 	family := h.family()
 	if family == unknown {

@@ -9,21 +9,20 @@ import (
 
 const signature = "\r\n\r\n\x00\r\nQUIT\n"
 
-// The bytes of the header of version 2 (section 2.2).
+// The bytes of the version 2 header (section 2.2).
 const (
 	headBytes = 16 // signature, version and command, family and transport, length
 
 	local     = 0x20
 	proxied   = 0x21
-	checksum  = 0x03 // the type of the field that holds a CRC32c of the header
-	stream    = 0x01 // in the low half of the third byte
+	checksum  = 0x03 // the type of the field that contains a CRC32c of the header
+	stream    = 0x01 // in the low half of the fourteenth byte
 	tlvBytes  = 3    // type and length of a field
 	sumBytes  = 4
 	unixBytes = 216
 )
 
-// family is how the addresses of a header are written: the high half of its
-// third byte.
+// family is the form in which the addresses of a header are written: the high half of its fourteenth byte.
 type family uint8
 
 const (
@@ -57,7 +56,7 @@ func parseBinary(b []byte) (Header, int, error) {
 	case len(b) < n:
 		return Header{}, 0, nil
 	case command == local:
-		return Header{}, n, nil // the rest counts for nothing (section 2.2)
+		return Header{}, n, nil // the rest is ignored (section 2.2)
 	}
 	h, err := parseBody(b[:n], family(kind>>4))
 	if err != nil {
@@ -66,10 +65,10 @@ func parseBinary(b []byte) (Header, int, error) {
 	return h, n, nil
 }
 
-// parseBody reads addresses and fields of a whole header.
+// parseBody reads the addresses and fields of a complete header.
 func parseBody(b []byte, f family) (Header, error) {
 	body := b[headBytes:]
-	if f == unknown { // nobody says where addresses would end and fields begin
+	if f == unknown { // it is unknown where addresses would end and fields begin
 		return Header{}, nil
 	}
 	if len(body) < f.bytes() {
@@ -90,13 +89,12 @@ func parseBody(b []byte, f family) (Header, error) {
 			unmapped(netip.AddrFrom16([16]byte(body)), order.Uint16(body[32:])),
 			unmapped(netip.AddrFrom16([16]byte(body[16:])), order.Uint16(body[34:])),
 		}, nil
-	default: // the names of Unix sockets are no addresses of clients
+	default: // the names of Unix sockets are not client addresses
 		return Header{}, nil
 	}
 }
 
-// checkFields walks through the fields from offset at on, none of which is of
-// interest but for the checksum.
+// checkFields walks through the fields from offset at on. Only the checksum is examined.
 func checkFields(header []byte, at int) error {
 	for at < len(header) {
 		if len(header)-at < tlvBytes {
@@ -115,7 +113,7 @@ func checkFields(header []byte, at int) error {
 	return nil
 }
 
-// sumWithout is the CRC32c of a header whose sum at offset at counts as zero.
+// sumWithout returns the CRC32c of a header in which the checksum at offset at counts as zero.
 func sumWithout(header []byte, at int) uint32 {
 	table := crc32.MakeTable(crc32.Castagnoli)
 	sum := crc32.Update(0, table, header[:at])
@@ -123,7 +121,7 @@ func sumWithout(header []byte, at int) uint32 {
 	return crc32.Update(sum, table, header[at+sumBytes:])
 }
 
-// family finds the form that has room for both addresses.
+// family returns the form that has room for both addresses.
 func (h Header) family() family {
 	source, destination := h.Source.Addr(), h.Destination.Addr()
 	switch {
@@ -136,7 +134,7 @@ func (h Header) family() family {
 	}
 }
 
-// addresses brings both into the form f; IPv4 is written as IPv4 in IPv6 beside IPv6.
+// addresses converts both addresses to the form f; beside an IPv6 address, IPv4 is written as IPv4 in IPv6.
 func (h Header) addresses(f family) (source, destination netip.Addr) {
 	if f == inet {
 		return h.Source.Addr().Unmap(), h.Destination.Addr().Unmap()
@@ -144,8 +142,8 @@ func (h Header) addresses(f family) (source, destination netip.Addr) {
 	return netip.AddrFrom16(h.Source.Addr().As16()), netip.AddrFrom16(h.Destination.Addr().As16())
 }
 
-// AppendV2 writes a header of version 2. Where one of the addresses is not
-// valid, the connection is the proxy's own.
+// AppendV2 writes a header of version 2. If one of the addresses is not valid, the connection is declared as the
+// proxy's own.
 func (h Header) AppendV2(b []byte) []byte {
 	b = append(b, signature...)
 	order := binary.BigEndian

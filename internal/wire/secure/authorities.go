@@ -7,8 +7,8 @@ import (
 	"fmt"
 )
 
-// Authorities reads certificates in PEM form. All of it must be sound, for what
-// is passed over in silence is somebody whose certificate will not count.
+// Authorities reads certificates in PEM form. All of the text must be valid, because a certificate that was silently
+// skipped would not be trusted.
 func Authorities(text []byte) (*x509.CertPool, error) {
 	pool := x509.NewCertPool()
 	found := 0

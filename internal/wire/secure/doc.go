@@ -1,8 +1,7 @@
-// Package secure is the server's side of TLS: how one listener shows who it is
-// and asks its clients who they are.
+// Package secure is the server's side of TLS: how one listener identifies itself and authenticates its clients.
 //
 //   - policy.go: a Policy, made when a config is compiled.
 //   - names.go: certificates by the name that a client asks for.
 //   - tickets.go: the keys of session tickets, which outlive a Policy.
-//   - authorities.go: whose certificates count, here and in package transport.
+//   - authorities.go: which authorities are trusted, here and in package transport.
 package secure

@@ -6,13 +6,12 @@ import (
 	"strings"
 )
 
-// names finds certificates by the name that a client asks for. It is made once
-// and never changed.
+// names finds certificates by the name that a client asks for. It is immutable once built.
 type names struct {
 	exact map[string][]*tls.Certificate
-	wild  map[string][]*tls.Certificate // by what stands behind the asterisk: ".shop.dev"
-	// usual are for every other name and for none: the first certificate and
-	// those with the same names, as another kind of key has.
+	wild  map[string][]*tls.Certificate // by the part after the asterisk: ".shop.dev"
+	// usual are for every other name and for none: the first certificate, and those with the same names but another
+	// kind of key.
 	usual []*tls.Certificate
 }
 
@@ -39,9 +38,8 @@ func sameNames(a, b *tls.Certificate) bool {
 	return slices.Equal(slices.Sorted(slices.Values(a.Leaf.DNSNames)), slices.Sorted(slices.Values(b.Leaf.DNSNames)))
 }
 
-// find gives the certificates for a name in lower case, "" for none: those that
-// have it, else those with a wildcard in place of its first label (RFC 9525
-// section 6.3), else the usual ones.
+// find returns the certificates for a name in lower case, "" for none: those that contain the name, else those with a
+// wildcard in place of its first label (RFC 9525 section 6.3), else the usual ones.
 func (n *names) find(name string) []*tls.Certificate {
 	if found := n.exact[name]; found != nil {
 		return found
@@ -54,9 +52,8 @@ func (n *names) find(name string) []*tls.Certificate {
 	return n.usual
 }
 
-// choose gives the certificate for a client: of several for its name the first
-// one whose kind of key it knows. None makes crypto/tls end the handshake with
-// the alert unrecognized_name.
+// choose returns the certificate for a client: if there are several for the name, the first whose kind of key the
+// client supports. If there is none, crypto/tls ends the handshake with the alert unrecognized_name.
 func (n *names) choose(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	found := n.find(ServerName(hello))
 	switch len(found) {
@@ -66,7 +63,7 @@ func (n *names) choose(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 		return found[0], nil
 	}
 	nameless := *hello
-	nameless.ServerName = "" // the name was looked at
+	nameless.ServerName = "" // the name has been considered already
 	for _, c := range found {
 		if nameless.SupportsCertificate(c) == nil {
 			return c, nil
@@ -75,6 +72,6 @@ func (n *names) choose(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	return found[0], nil
 }
 
-// ServerName is the name that a client asks for, as hosts are compared: in lower
-// case, "" for none. (A dot at its end is refused by crypto/tls.)
+// ServerName returns the name that a client asks for, in the form in which hosts are compared: in lower case, "" for
+// none. (crypto/tls rejects a trailing dot.)
 func ServerName(hello *tls.ClientHelloInfo) string { return strings.ToLower(hello.ServerName) }

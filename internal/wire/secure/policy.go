@@ -13,20 +13,20 @@ import (
 	"github.com/weir-gateway/weir/internal/config"
 )
 
-// Options are what a Policy is made of.
+// Options are the inputs of a Policy.
 type Options struct {
 	Certificates []tls.Certificate // at least one, each with its Leaf
-	// StrictNames refuses a handshake for a name that no certificate has.
+	// StrictNames rejects a handshake for a name that no certificate has.
 	StrictNames bool
 	Client      config.ClientAuth
-	ClientCA    []byte // PEM; where Client asks for a certificate
+	ClientCA    []byte // PEM; required if Client asks for a certificate
 	MinVersion  uint16 // 0: config.DefaultMinVersion
 	Ciphers     []uint16
 	Curves      []tls.CurveID
 	Tickets     *Tickets
 }
 
-// Policy is how one listener ends TLS. It is safe for concurrent use.
+// Policy is how one listener terminates TLS. It is safe for concurrent use.
 type Policy struct {
 	config       *tls.Config
 	terms        string
@@ -36,13 +36,13 @@ type Policy struct {
 	serial  uint64 // of the ticket keys that config has; guarded by tickets
 }
 
-// Certificate is what may be told of a certificate.
+// Certificate is the public information about a certificate.
 type Certificate struct {
 	Names    []string // DNS names and addresses
 	NotAfter time.Time
 }
 
-// New makes a Policy. It fails where a client's certificate could not be judged.
+// New makes a Policy. It fails if a client's certificate could not be verified.
 func New(o Options) (*Policy, error) {
 	if len(o.Certificates) == 0 {
 		return nil, errors.New("there is no certificate")
@@ -80,9 +80,9 @@ func describe(c tls.Certificate) Certificate {
 	return d
 }
 
-// Terms name what is asked of clients: whether they must show a certificate, and
-// of whom. They are "" where nothing is. A connection was made under the terms
-// that held then, and its requests can be served where the same ones hold.
+// Terms returns a name for what is asked of clients: whether they must show a certificate, and from which authority. It
+// is "" if nothing is asked. A connection is made under the terms in force at that time, and its requests can be served
+// wherever the same terms are in force.
 func Terms(client config.ClientAuth, ca []byte) string {
 	if client == config.NoClientAuth {
 		return ""
@@ -91,20 +91,19 @@ func Terms(client config.ClientAuth, ca []byte) string {
 	return string(client) + " " + hex.EncodeToString(sum[:16])
 }
 
-// Terms are those of the Policy.
+// Terms returns the terms of the Policy.
 func (p *Policy) Terms() string { return p.terms }
 
-// Certificates tells what may be shown to clients, in the order of the config.
+// Certificates describes the certificates that may be shown to clients, in the order of the config.
 func (p *Policy) Certificates() []Certificate { return p.certificates }
 
-// Config is what a handshake goes on with. It must not be changed.
+// Config returns the config with which a handshake continues. It must not be changed.
 func (p *Policy) Config() *tls.Config {
 	p.tickets.give(p.config, &p.serial)
 	return p.config
 }
 
-// Refusal ends a handshake for a name that no listener has, with the alert
-// unrecognized_name.
+// Refusal returns a config that ends a handshake for a name that no listener has, with the alert unrecognized_name.
 func Refusal() *tls.Config {
 	return &tls.Config{MinVersion: config.DefaultMinVersion, SessionTicketsDisabled: true}
 }

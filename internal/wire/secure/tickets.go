@@ -10,17 +10,17 @@ import (
 
 const (
 	ticketPeriod = 8 * time.Hour    // after which new tickets get another key
-	ticketLife   = 3 * ticketPeriod // of a key, so that a ticket is good for 16 to 24 hours
+	ticketLife   = 3 * ticketPeriod // of a key, so that a ticket is valid for 16 to 24 hours
 )
 
-// Tickets are the keys of one listener's session tickets. No two listeners share
-// any: with a ticket of one a client would be let in by the other, whatever that
-// asks of its clients. They are kept while what the listener asks stays the same,
-// so that a reload costs nobody a full handshake. They are safe for concurrent use.
+// Tickets are the keys of one listener's session tickets. No two listeners share keys: with a ticket from one listener,
+// a client would be let in by another, regardless of what that one asks of its clients. The keys are kept as long as
+// what the listener asks of its clients stays the same, so that a reload does not force clients into a full handshake.
+// They are safe for concurrent use.
 type Tickets struct {
 	mu     sync.Mutex
-	keys   []ticketKey // the newest first
-	serial uint64      // changes with them
+	keys   []ticketKey // newest first
+	serial uint64      // changes with the keys
 }
 
 type ticketKey struct {
@@ -28,10 +28,10 @@ type ticketKey struct {
 	made time.Time
 }
 
-// NewTickets makes keys that nobody else has.
+// NewTickets makes keys that are shared with no other listener.
 func NewTickets() *Tickets { return &Tickets{} }
 
-// give makes config use the keys of now; had is the serial of those that it had.
+// give makes config use the current keys; had is the serial of the keys that it has.
 func (t *Tickets) give(config *tls.Config, had *uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -47,7 +47,7 @@ func (t *Tickets) give(config *tls.Config, had *uint64) {
 	*had = t.serial
 }
 
-// replace makes a new key where the newest has had its time, and drops the old ones.
+// replace makes a new key if the newest one has been used for its period, and drops old keys.
 func (t *Tickets) replace(now time.Time) {
 	if len(t.keys) > 0 && now.Sub(t.keys[0].made) < ticketPeriod {
 		return

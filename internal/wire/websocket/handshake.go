@@ -10,24 +10,24 @@ import (
 	"github.com/weir-gateway/weir/internal/base/exchange"
 )
 
-// Protocol is what Upgrade calls it.
+// Protocol is the name of the protocol in the Upgrade header.
 const Protocol = "websocket"
 
 // magic is appended to a client's key (RFC 6455 section 1.3).
 const magic = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
-// keyBytes is how long the random part of a key is.
+// keyBytes is the length of a decoded key.
 const keyBytes = 16
 
-// Version is the one of the protocol, as Sec-WebSocket-Version says it.
+// Version is the version of the protocol, as written in Sec-WebSocket-Version.
 const Version = "13"
 
-// ErrVersion is the error of Asked for a client that speaks another version, which is to be told
-// ours (RFC 6455 section 4.4).
+// ErrVersion is the error of Asked for a client that speaks another version. The response must tell that client our
+// version (RFC 6455 section 4.4).
 var ErrVersion = errors.New("the version of WebSocket is " + Version)
 
-// Asked gives the key of a request that asks for a WebSocket (RFC 6455 section 4.2.1), whose
-// Upgrade field is judged already.
+// Asked returns the key of a request that asks for a WebSocket (RFC 6455 section 4.2.1). The caller has already checked
+// the Upgrade header.
 func Asked(r *http.Request) (key string, err error) {
 	head := exchange.RequestHead(r)
 	keys, versions := head.Values("Sec-Websocket-Key"), head.Values("Sec-Websocket-Version")
@@ -47,13 +47,13 @@ func Asked(r *http.Request) (key string, err error) {
 	return keys[0], nil
 }
 
-// Accept is what answers a key (Sec-WebSocket-Accept).
+// Accept returns the answer to a key (Sec-WebSocket-Accept).
 func Accept(key string) string {
 	sum := sha1.Sum([]byte(key + magic)) //nolint:gosec // see above
 	return base64.StdEncoding.EncodeToString(sum[:])
 }
 
-// Offers tells whether the client has offered a subprotocol.
+// Offers reports whether the client has offered a subprotocol.
 func Offers(r *http.Request, subprotocol string) bool {
 	for _, field := range exchange.RequestHead(r).Values("Sec-Websocket-Protocol") {
 		for offered := range strings.SplitSeq(field, ",") {

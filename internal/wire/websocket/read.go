@@ -23,7 +23,7 @@ const (
 
 func (o Op) control() bool { return o >= Close }
 
-// The bits of a frame's first two bytes, and what a length of seven bits may stand for.
+// The bits of a frame's first two bytes, and the special values of a seven-bit length.
 const (
 	finBit      = 0x80
 	reserved    = 0x70
@@ -36,20 +36,20 @@ const (
 	maskBytes   = 4
 )
 
-// The status codes of close frames that are said here (RFC 6455 section 7.4.1).
+// The status codes of close frames that are used here (RFC 6455 section 7.4.1).
 const (
 	StatusNormal        = 1000
 	StatusGoingAway     = 1001
 	StatusProtocolError = 1002
-	StatusNone          = 1005 // the client's close frame had none; never sent
+	StatusNone          = 1005 // the client's close frame had no status; never sent
 	StatusAbnormal      = 1006 // there was no close frame; never sent
 	StatusNotUTF8       = 1007
 	StatusTooBig        = 1009
 	StatusServerError   = 1011
-	StatusTryAgain      = 1013 // of the registry of close codes
+	StatusTryAgain      = 1013 // from the registry of close codes
 )
 
-// Error is why a connection cannot go on, as a close frame says it.
+// Error is why a connection cannot go on, in the terms of a close frame.
 type Error struct {
 	Status int
 	Reason string
@@ -61,15 +61,15 @@ func broken(format string, args ...any) error {
 	return &Error{StatusProtocolError, fmt.Sprintf(format, args...)}
 }
 
-// ClosedError tells that the client has closed the connection in the way of the protocol.
+// ClosedError reports that the client has closed the connection with a close frame.
 type ClosedError struct {
-	Status int // StatusNone where it has said none
+	Status int // StatusNone if the client gave no status
 	Reason string
 }
 
 func (e *ClosedError) Error() string { return fmt.Sprintf("closed with %d %s", e.Status, e.Reason) }
 
-// Limits bound what a client may send. AWS's are 32 KiB and 128 KiB.
+// Limits bound what a client may send. AWS's limits are 32 KiB and 128 KiB.
 type Limits struct {
 	Frame, Message int64
 }
@@ -81,14 +81,14 @@ type Reader struct {
 	watch  Watch
 }
 
-// Watch is what a Reader tells while it reads, on its goroutine.
+// Watch is what a Reader calls while it reads, on its own goroutine.
 type Watch struct {
-	// Control is called with each ping and pong, whose payload is its own to keep.
+	// Control is called with each ping and pong. It may keep the payload.
 	Control func(op Op, payload []byte)
 	Alive   func() // is called with each frame
-	// Data is called before the payload of each frame of a message is read: nothing more is until
-	// it returns, and nothing at all after an error, which is Message's then. begins tells that it
-	// is the message's first; its bytes are within the limits.
+	// Data is called before the payload of each frame of a message is read. The Reader reads no further until Data
+	// returns. After an error it reads nothing more, and Message returns that error. begins says that the frame is the
+	// message's first; bytes is within the limits.
 	Data func(begins bool, bytes int64) error
 }
 
@@ -97,7 +97,7 @@ func NewReader(in io.Reader, limits Limits, w Watch) *Reader {
 	return &Reader{in: bufio.NewReaderSize(in, 4<<10), limits: limits, watch: w}
 }
 
-// frame is the head of one.
+// frame is the head of one frame.
 type frame struct {
 	fin    bool
 	op     Op
@@ -105,8 +105,8 @@ type frame struct {
 	mask   [maskBytes]byte
 }
 
-// Message gives the next message. Its error is a *ClosedError where the client has closed, an
-// *Error where it has broken the rules, else that of Watch.Data or of the connection.
+// Message returns the next message. Its error is a *ClosedError if the client has closed, an *Error if the client has
+// broken the rules, else the error of Watch.Data or of the connection.
 func (r *Reader) Message() (op Op, payload []byte, err error) {
 	for {
 		f, err := r.head()
@@ -144,7 +144,7 @@ func (r *Reader) Message() (op Op, payload []byte, err error) {
 	}
 }
 
-// head reads the head of a frame and judges it (RFC 6455 section 5.2).
+// head reads and validates the head of a frame (RFC 6455 section 5.2).
 func (r *Reader) head() (frame, error) {
 	var b [8]byte
 	if _, err := io.ReadFull(r.in, b[:2]); err != nil {
@@ -172,7 +172,7 @@ func (r *Reader) head() (frame, error) {
 	return f, err //nolint:wrapcheck // the connection's own
 }
 
-// length reads a length that is not in the first bytes.
+// length reads a length that does not fit into the first two bytes.
 func (r *Reader) length(f *frame, b []byte) error {
 	switch f.length {
 	case length16:
@@ -191,11 +191,11 @@ func (r *Reader) length(f *frame, b []byte) error {
 	return nil
 }
 
-// piece is how much room is made for a payload before any of it has come.
+// piece is how much memory is allocated for a payload before any of it has arrived.
 const piece = 4 << 10
 
-// payload appends a frame's payload to what came before of the message: the room for it grows with
-// what comes, for a head promises much at no cost.
+// payload appends a frame's payload to the part of the message that arrived before it. Its memory grows with the data
+// that arrives, because claiming a large length in a head costs the client nothing.
 func (r *Reader) payload(before []byte, f frame) ([]byte, error) {
 	begin := len(before)
 	for left := f.length; left > 0; {
@@ -239,7 +239,7 @@ func (r *Reader) controlled(f frame) error {
 	return &ClosedError{Status: status, Reason: string(reason)}
 }
 
-// mayBeSaid tells whether a close frame may have a status (RFC 6455 section 7.4).
+// mayBeSaid reports whether a close frame may have a status (RFC 6455 section 7.4).
 func mayBeSaid(status int) bool {
 	const firstOfLibraries, last = 3000, 4999
 	switch {

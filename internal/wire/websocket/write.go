@@ -5,7 +5,7 @@ import (
 	"io"
 )
 
-// AppendFrame appends a frame of a server, which is not masked.
+// AppendFrame appends a server's frame, which is not masked.
 func AppendFrame(out []byte, op Op, fin bool, payload []byte) []byte {
 	first := byte(op)
 	if fin {
@@ -22,7 +22,7 @@ func AppendFrame(out []byte, op Op, fin bool, payload []byte) []byte {
 	return append(out, payload...)
 }
 
-// WriteMessage writes a message in frames of at most so many bytes.
+// WriteMessage writes a message in frames of at most frame bytes.
 func WriteMessage(to io.Writer, op Op, payload []byte, frame int) error {
 	for first := true; first || len(payload) > 0; first = false {
 		n := min(len(payload), frame)
@@ -37,7 +37,7 @@ func WriteMessage(to io.Writer, op Op, payload []byte, frame int) error {
 	return nil
 }
 
-// CloseFrame is a close frame with a status and a reason, which is cut where it is too long.
+// CloseFrame returns a close frame with a status and a reason. A reason that is too long is cut off.
 func CloseFrame(status int, reason string) []byte {
 	payload := binary.BigEndian.AppendUint16(nil, uint16(status))
 	if status == StatusNone || status == StatusAbnormal {

@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// EventALB is a request as an Application Load Balancer gives it to a function. Of the
-// single and the multiple maps one pair is there, by the target group's attribute
-// lambda.multi_value_headers.enabled. Parameters of the query are not decoded.
+// EventALB is a request in the form in which an Application Load Balancer gives it to a function. Either the pair of
+// single-value maps or the pair of multi-value maps is set, depending on the target group's attribute
+// lambda.multi_value_headers.enabled. Query parameters are not decoded.
 type EventALB struct {
 	RequestContext  RequestContextALB    `json:"requestContext"`
 	Method          string               `json:"httpMethod"`
@@ -20,14 +20,14 @@ type EventALB struct {
 	IsBase64Encoded bool                 `json:"isBase64Encoded"`
 }
 
-// RequestContextALB tells which load balancer it is.
+// RequestContextALB identifies the load balancer.
 type RequestContextALB struct {
 	ELB struct {
 		TargetGroupARN string `json:"targetGroupArn"`
 	} `json:"elb"`
 }
 
-// localTargetGroup stands for the target group that a load balancer would have.
+// localTargetGroup stands in for the target group that a load balancer would have.
 const localTargetGroup = "arn:aws:elasticloadbalancing:us-east-1:" + localAccount + ":targetgroup/weir/0000000000000000"
 
 func newEventALB(r *http.Request, body []byte, multi bool) EventALB {

@@ -22,21 +22,21 @@ import (
 // answer is what a function returns in payload format version 2.0.
 type answer struct {
 	status    json.RawMessage // nil for none
-	headers   []header        // by their names
-	multiple  []header        // those that have lists of values, which win; the values of one name stand together
+	headers   []header        // sorted by name
+	multiple  []header        // those with lists of values, which take precedence; the values of one name are adjacent
 	body      *string
 	isEncoded bool
 	cookies   []string
 }
 
-// header is a member of headers.
+// header is one entry of headers.
 type header struct {
 	name, value string
 	err         error // why it has no value
 }
 
-// Decode makes the response to r of a function's whole payload. JSON without a
-// statusCode is the body itself: status 200, application/json.
+// Decode turns a function's whole payload into the response to r. JSON without a statusCode is the body itself: status
+// 200, application/json.
 func Decode(r *http.Request, payload []byte) (*http.Response, error) {
 	if isEvent(r) {
 		return decodeEvent(r, payload)
@@ -55,7 +55,7 @@ func Decode(r *http.Request, payload []byte) (*http.Response, error) {
 	return a.response(r)
 }
 
-// response is the whole of it.
+// response builds the whole response.
 func (a *answer) response(r *http.Request) (*http.Response, error) {
 	res, err := a.head(r)
 	if err != nil {
@@ -69,12 +69,12 @@ func (a *answer) response(r *http.Request) (*http.Response, error) {
 	return res, nil
 }
 
-// mostPlain bounds what is read by readPlain, whose memory grows with commas and colons
-// in texts, too.
+// mostPlain is the size limit for readPlain, whose memory use also grows with commas and colons inside strings.
 const mostPlain = 64 << 10
 
-// readPlain reads an answer that means the same to every reader of JSON, as nearly all do:
-// it has each name once, and values of the kinds that they should be of. That costs a third of what read does. plain is false where it is not such a one.
+// readPlain reads an answer that means the same to every JSON parser: each name occurs once, and each value has the
+// expected kind. Nearly all answers are like that, and reading them this way costs a third of what read does. plain is
+// false if the answer is not like that.
 func readPlain(payload []byte) (a *answer, plain bool) {
 	if len(payload) > mostPlain {
 		return nil, false
@@ -95,7 +95,7 @@ func readPlain(payload []byte) (a *answer, plain bool) {
 	return a, true
 }
 
-// take takes over one member of a plain answer, and tells whether it is one.
+// take takes over one member of a plain answer, and reports whether the member is plain.
 func (a *answer) take(name string, member jsonx.Value) bool {
 	kind := member.Kind()
 	switch name {
@@ -140,8 +140,8 @@ func (a *answer) takeHeaders(object jsonx.Value) bool {
 	return object.Kind() == jsonx.Object || object.Kind() == jsonx.Null
 }
 
-// parse reads an answer that is an object, with lists of values where its format has these. With an
-// error it may give what is right of it.
+// parse reads an answer that is an object, including lists of values if its format has them. Along with an error it may
+// return the parts that are valid.
 func parse(payload []byte, lists bool) (*answer, error) {
 	payload = bytes.TrimSpace(payload)
 	if !json.Valid(payload) || payload[0] != '{' {
@@ -154,7 +154,7 @@ func parse(payload []byte, lists bool) (*answer, error) {
 	return a, err
 }
 
-// assemble reads a valid object. With an error, which is the first one, it gives all that has none.
+// assemble reads a valid JSON object. It returns the first error along with all members that have none.
 func assemble(object []byte, lists bool) (*answer, error) {
 	a := &answer{}
 	var wrong error
@@ -169,7 +169,7 @@ func assemble(object []byte, lists bool) (*answer, error) {
 	return a, wrong
 }
 
-// set takes over one member, in the place of one before that has the same name.
+// set takes over one member. A later member replaces an earlier one with the same name.
 func (a *answer) set(name string, value json.RawMessage) (err error) {
 	switch name {
 	case "statusCode":
@@ -216,7 +216,7 @@ func fieldListsOf(object json.RawMessage) (list []header, err error) {
 	return list, nil
 }
 
-// read reads any answer. It is nil where the whole of it is the body.
+// read reads any answer. It returns nil if the whole payload is the body.
 func read(payload []byte) (*answer, error) {
 	if !json.Valid(payload) {
 		return nil, errors.New("the function's answer is not JSON")
@@ -228,7 +228,7 @@ func read(payload []byte) (*answer, error) {
 	switch {
 	case err == nil:
 		return a, nil
-	case a.status == nil: // its members are called like ours, but mean something else
+	case a.status == nil: // its members share our names, but mean something else
 		return nil, nil
 	default:
 		return nil, fmt.Errorf("the function's answer: %w", err)
@@ -255,8 +255,8 @@ func (a *answer) content() ([]byte, error) {
 	return body, nil
 }
 
-// head makes the response to r without its body. Fields that belong to a connection
-// and not to the answer are left out.
+// head builds the response to r without its body. Header fields that belong to a connection and not to the answer are
+// omitted.
 func (a *answer) head(r *http.Request) (*http.Response, error) {
 	status, err := a.statusCode()
 	if err != nil {
@@ -267,7 +267,7 @@ func (a *answer) head(r *http.Request) (*http.Response, error) {
 		return nil, err //nolint:wrapcheck // it says what it is about
 	}
 	head := exchange.ResponseHead(res)
-	for _, h := range a.headers { // spellings of one name have an order, and the last one wins
+	for _, h := range a.headers { // spellings of one name are ordered, and the last one wins
 		if h.err != nil {
 			return nil, fmt.Errorf("the answer's header %q: %w", h.name, h.err)
 		}
@@ -276,7 +276,7 @@ func (a *answer) head(r *http.Request) (*http.Response, error) {
 		case err != nil:
 			return nil, err //nolint:wrapcheck // it names the field
 		case !ours:
-		case strings.EqualFold(h.name, "Set-Cookie"): // but each is another cookie
+		case strings.EqualFold(h.name, "Set-Cookie"): // but each of these is a separate cookie
 			head.Add(h.name, h.value)
 		default:
 			head.Set(h.name, h.value)
@@ -294,7 +294,7 @@ func (a *answer) head(r *http.Request) (*http.Response, error) {
 	return res, nil
 }
 
-// lists sets the fields that have lists of values.
+// lists sets the header fields that have lists of values.
 func (a *answer) lists(head exchange.Head) error {
 	for i, h := range a.multiple {
 		if i == 0 || a.multiple[i-1].name != h.name {
@@ -311,7 +311,7 @@ func (a *answer) lists(head exchange.Head) error {
 	return nil
 }
 
-// statusCode reads the code, which some languages' functions give as a text.
+// statusCode reads the status code, which functions in some languages return as a string.
 func (a *answer) statusCode() (int, error) {
 	status, err := strconv.Atoi(strings.Trim(string(a.status), `"`))
 	if err != nil {
@@ -322,7 +322,7 @@ func (a *answer) statusCode() (int, error) {
 
 var errNoText = errors.New("it is no text; several values are joined by commas, and cookies have their own field")
 
-// fieldValue reads a header's value: a text, or a number or truth value as its text.
+// fieldValue reads a header's value: a string, or a number or boolean as its text.
 func fieldValue(raw json.RawMessage) (string, error) {
 	switch raw[0] {
 	case '"':

@@ -14,9 +14,9 @@ import (
 	"github.com/weir-gateway/weir/internal/base/jsonx"
 )
 
-// Encode makes the event of a request that belongs to an exchange, as the JSON of an
-// Event. body is the request's whole body, which is the event where the exchange says so. It is written at once, field by field: an
-// event is made for every request, and of what it says nearly all is text that is there.
+// Encode returns the JSON of an Event for a request that belongs to an exchange. body is the request's whole body; if
+// the exchange says that the request is an event already, body is returned as that event. The JSON is written directly,
+// field by field, because an event is built for every request and consists almost entirely of text that exists already.
 func Encode(r *http.Request, body []byte) []byte {
 	e := encoder{request: r, head: exchange.RequestHead(r), exchange: exchange.Of(r), body: body}
 	if e.exchange.Event != "" {
@@ -27,7 +27,7 @@ func Encode(r *http.Request, body []byte) []byte {
 	return e.out
 }
 
-// eventHeadBytes is about what an event takes without its body.
+// eventHeadBytes is the approximate size of an event without its body.
 const eventHeadBytes = 2 << 10
 
 // encoder writes one event.
@@ -39,10 +39,10 @@ type encoder struct {
 	out      []byte
 }
 
-// raw appends what is JSON already.
+// raw appends text that is JSON already.
 func (e *encoder) raw(text string) { e.out = append(e.out, text...) }
 
-// text appends what comes before a value, and the value as a string.
+// text appends what precedes a value, and then the value as a JSON string.
 func (e *encoder) text(before, value string) {
 	e.out = jsonx.AppendString(append(e.out, before...), value)
 }
@@ -61,7 +61,7 @@ func (e *encoder) event() {
 	e.raw(`}`)
 }
 
-// cookies appends the cookies, which are no headers.
+// cookies appends the cookies, which are not among the headers.
 func (e *encoder) cookies() {
 	before := `,"cookies":[`
 	for _, field := range e.head.Values("Cookie") {
@@ -80,14 +80,14 @@ func (e *encoder) cookies() {
 // pair is a member of an object.
 type pair struct{ name, value string }
 
-// headers appends the fields by lower-case names.
+// headers appends the header fields by lower-case names.
 func (e *encoder) headers() {
 	pairs := make([]pair, 0, e.head.Len()+2)
 	pairs = append(pairs, pair{"host", e.request.Host})
 	for name, value := range e.head.All() {
 		switch name = strings.ToLower(name); name {
-		case "cookie", "host": // said elsewhere, or by the request
-		case "transfer-encoding", "content-length": // the event holds the body whole
+		case "cookie", "host": // stated elsewhere, or by the request
+		case "transfer-encoding", "content-length": // the event contains the whole body
 		default:
 			pairs = append(pairs, pair{name, value})
 		}
@@ -98,8 +98,7 @@ func (e *encoder) headers() {
 	e.object(`,"headers":`, pairs)
 }
 
-// query appends the decoded parameters. A pair that is not well encoded is left to
-// rawQueryString.
+// query appends the decoded parameters. A pair that is not validly encoded appears only in rawQueryString.
 func (e *encoder) query() {
 	raw := e.request.URL.RawQuery
 	if raw == "" {
@@ -132,8 +131,7 @@ func (e *encoder) pathParameters() {
 	e.object(`,"pathParameters":`, pairs)
 }
 
-// object appends pairs in the order of their names. Values of one name are joined by
-// commas, in their order.
+// object appends pairs, sorted by name. Values of one name are joined by commas, in their order.
 func (e *encoder) object(before string, pairs []pair) {
 	slices.SortStableFunc(pairs, func(a, b pair) int { return strings.Compare(a.name, b.name) })
 	e.raw(before)
@@ -151,7 +149,7 @@ func (e *encoder) object(before string, pairs []pair) {
 	e.raw("}")
 }
 
-// context appends what the gateway knows beyond the request.
+// context appends what the gateway knows besides the request.
 func (e *encoder) context(key, path string) {
 	r, x := e.request, e.exchange
 	prefix, _, _ := strings.Cut(x.Host, ".")
@@ -174,10 +172,10 @@ func (e *encoder) context(key, path string) {
 	e.raw("}")
 }
 
-// field is a field's values, joined by commas.
+// field returns a header field's values, joined by commas.
 func (e *encoder) field(name string) string { return strings.Join(e.head.Values(name), ",") }
 
-// authorizer appends who the gateway found to be calling, if anybody.
+// authorizer appends the caller's identity, if the gateway knows one.
 func (e *encoder) authorizer() {
 	identity := e.exchange.Identity
 	if identity == nil || identity.Claims == nil {
@@ -203,7 +201,7 @@ func (e *encoder) authorizer() {
 	e.raw("]}}")
 }
 
-// content appends the body: text as it is, and all else as base64.
+// content appends the body: text as it is, anything else as base64.
 func (e *encoder) content() {
 	switch {
 	case len(e.body) == 0:
@@ -232,8 +230,8 @@ func rawPath(u *url.URL) string {
 	return "/"
 }
 
-// routeKey is the route's name where that reads "METHOD /path", which is how
-// routes of files are named and what API Gateway calls a route key.
+// routeKey returns the route's name if it reads "METHOD /path", which is how routes in config files are named and what
+// API Gateway calls a route key.
 func routeKey(route string) string {
 	method, path, ok := strings.Cut(route, " ")
 	if !ok || !strings.HasPrefix(path, "/") || strings.Trim(method, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
@@ -242,7 +240,7 @@ func routeKey(route string) string {
 	return route
 }
 
-// isText tells whether API Gateway passes bodies of this type as text.
+// isText reports whether API Gateway passes bodies of this type as text.
 func isText(contentType string) bool {
 	media, _, _ := strings.Cut(contentType, ";")
 	media = strings.ToLower(strings.TrimSpace(media))
@@ -253,8 +251,7 @@ func isText(contentType string) bool {
 	return strings.HasPrefix(media, "text/")
 }
 
-// claimText writes a claim as API Gateway does: texts as they are, a list as
-// "[a b]", all else as JSON.
+// claimText writes a claim as API Gateway does: strings as they are, a list as "[a b]", anything else as JSON.
 func claimText(claim any) string {
 	switch v := claim.(type) {
 	case string:

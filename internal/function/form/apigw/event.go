@@ -1,7 +1,6 @@
 package apigw
 
-// Event is a request in payload format version 2.0. Empty optional fields are
-// left out, never null.
+// Event is a request in payload format version 2.0. Empty optional fields are omitted, never null.
 type Event struct {
 	Version         string            `json:"version"`
 	RouteKey        string            `json:"routeKey"`
@@ -16,7 +15,7 @@ type Event struct {
 	IsBase64Encoded bool              `json:"isBase64Encoded"`
 }
 
-// RequestContext is what the gateway knows beyond the request.
+// RequestContext is what the gateway knows besides the request.
 type RequestContext struct {
 	AccountID    string      `json:"accountId"`
 	APIID        string      `json:"apiId"`
@@ -40,7 +39,7 @@ type HTTP struct {
 	UserAgent string `json:"userAgent"`
 }
 
-// Authorizer tells who the gateway found to be calling.
+// Authorizer is the caller's identity as the gateway has established it.
 type Authorizer struct {
 	JWT JWT `json:"jwt"`
 }

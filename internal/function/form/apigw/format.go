@@ -12,27 +12,26 @@ import (
 	"github.com/weir-gateway/weir/internal/base/exchange"
 )
 
-// Format is one of the forms in which AWS gives requests to functions and takes their
-// answers.
+// Format is one of the forms in which AWS gives requests to functions and accepts their answers.
 type Format string
 
 // The formats.
 const (
 	V2       Format = "v2"        // payload format version 2.0 of HTTP APIs, and of function URLs
-	V1       Format = "v1"        // payload format version 1.0, that of REST APIs
-	ALB      Format = "alb"       // a load balancer's, with one value for each name
-	ALBMulti Format = "alb-multi" // a load balancer's whose target group has multi-value headers
+	V1       Format = "v1"        // payload format version 1.0 of REST APIs
+	ALB      Format = "alb"       // of a load balancer, with one value for each name
+	ALBMulti Format = "alb-multi" // of a load balancer whose target group has multi-value headers
 	Raw      Format = "raw"       // the bodies themselves, which are JSON
 )
 
 // Formats lists them.
 func Formats() []Format { return []Format{V2, V1, ALB, ALBMulti, Raw} }
 
-// Known tells whether there is such a format.
+// Known reports whether the format exists.
 func (f Format) Known() bool { return slices.Contains(Formats(), f) }
 
-// Encode makes the event of a request that belongs to an exchange. body is the
-// request's whole body, of which Raw keeps the very bytes.
+// Encode returns the event for a request that belongs to an exchange. body is the request's whole body; Raw passes it
+// unchanged.
 func (f Format) Encode(r *http.Request, body []byte) ([]byte, error) {
 	x := exchange.Of(r)
 	if x.Event != "" {
@@ -50,7 +49,7 @@ func (f Format) Encode(r *http.Request, body []byte) ([]byte, error) {
 	}
 }
 
-// rawEvent is what Lambda takes for nothing where there is nothing.
+// rawEvent returns the body, or an empty object in place of an empty body, as Lambda does.
 func rawEvent(body []byte) []byte {
 	if len(bytes.TrimSpace(body)) == 0 {
 		return []byte("{}")
@@ -60,7 +59,7 @@ func rawEvent(body []byte) []byte {
 
 func encode(event any, bodyBytes int) ([]byte, error) {
 	var out bytes.Buffer
-	out.Grow(bodyBytes + bodyBytes/3 + eventHeadBytes) // base64's, which is what large bodies mostly are
+	out.Grow(bodyBytes + bodyBytes/3 + eventHeadBytes) // room for base64, which is what most large bodies are
 	encoder := json.NewEncoder(&out)
 	encoder.SetEscapeHTML(false)
 	if err := encoder.Encode(event); err != nil {
@@ -69,10 +68,10 @@ func encode(event any, bodyBytes int) ([]byte, error) {
 	return bytes.TrimSuffix(out.Bytes(), []byte("\n")), nil
 }
 
-// Decode makes the response to r of a function's whole payload. In version 2.0, JSON
-// without a statusCode is the body itself: status 200, application/json.
+// Decode turns a function's whole payload into the response to r. In version 2.0, JSON without a statusCode is the body
+// itself: status 200, application/json.
 func (f Format) Decode(r *http.Request, payload []byte) (*http.Response, error) {
-	if f != Raw && bytes.Contains(payload[:min(len(payload), maxPrelude)], preludeEnd) { // it was streamed to who has not asked for it: JSON has no NUL
+	if f != Raw && bytes.Contains(payload[:min(len(payload), maxPrelude)], preludeEnd) { // streamed to a caller that did not ask for a stream: JSON has no NUL
 		return DecodeStream(r, io.NopCloser(bytes.NewReader(payload)))
 	}
 	if isEvent(r) {
@@ -88,7 +87,7 @@ func (f Format) Decode(r *http.Request, payload []byte) (*http.Response, error) 
 	}
 }
 
-// strict decodes what must be an answer with a status.
+// strict decodes a payload that must be an answer with a status.
 func strict(r *http.Request, payload []byte) (*http.Response, error) {
 	a, err := parse(payload, true)
 	if err != nil {

@@ -7,9 +7,8 @@ import (
 	"strings"
 )
 
-// members gives the members of an object, which is valid JSON, by their names as these are spelled:
-// encoding/json takes those of a struct in any case, which AWS does not. Values are within the
-// object's own bytes.
+// members returns the members of an object, which is valid JSON, under their names exactly as spelled. encoding/json
+// matches the fields of a struct in any case, which AWS does not. Values are slices of the object's own bytes.
 func members(object []byte) iter.Seq2[string, json.RawMessage] {
 	return func(yield func(string, json.RawMessage) bool) {
 		for at := between(object, 1); object[at] != '}'; at = between(object, at) {
@@ -26,7 +25,7 @@ func members(object []byte) iter.Seq2[string, json.RawMessage] {
 	}
 }
 
-// between is where what stands between two values has ended.
+// between returns the offset of the next value, past the characters that separate two values.
 func between(text []byte, at int) int {
 	for strings.IndexByte(" \t\r\n,:", text[at]) >= 0 {
 		at++
@@ -34,7 +33,7 @@ func between(text []byte, at int) int {
 	return at
 }
 
-// ending is behind the value that begins at a place.
+// ending returns the offset just past the value that begins at an offset.
 func ending(text []byte, at int) int {
 	switch text[at] {
 	case '"':

@@ -12,21 +12,21 @@ import (
 	"github.com/weir-gateway/weir/internal/base/exchange"
 )
 
-// StreamType is the content type of a streamed answer that begins with a
-// prelude: the head as JSON, then eight NUL bytes, then the body.
+// StreamType is the content type of a streamed answer that begins with a prelude: the head as JSON, then eight NUL
+// bytes, then the body.
 const StreamType = "application/vnd.awslambda.http-integration-response"
 
-// maxPrelude bounds the prelude with its end.
+// maxPrelude is the size limit of the prelude, including its end mark.
 const maxPrelude = 16 << 10
 
-// preludeEnd parts the head from the body.
+// preludeEnd separates the head from the body.
 var preludeEnd = make([]byte, 8) //nolint:gochecknoglobals // a constant of the format
 
 var errNoPrelude = errors.New("the streamed answer does not begin with a head and eight NUL bytes within its first 16 KiB")
 
-// DecodeStream makes the response to r of a streamed answer whose content type is
-// StreamType. It reads only the prelude; the response's body reads the rest
-// from stream as it comes and closes it. On an error the caller closes stream.
+// DecodeStream returns the response to r for a streamed answer whose content type is StreamType. It reads only the
+// prelude; the response's body reads the rest from stream as it arrives, and closes stream. On an error the caller
+// closes stream.
 func DecodeStream(r *http.Request, stream io.ReadCloser) (*http.Response, error) {
 	in := bufio.NewReaderSize(stream, maxPrelude)
 	prelude, err := readPrelude(in)
@@ -49,12 +49,12 @@ func DecodeStream(r *http.Request, stream io.ReadCloser) (*http.Response, error)
 	return res, nil
 }
 
-// readPrelude reads up to the eight NULs and no further than what has come.
+// readPrelude reads up to the eight NULs, but no further than what has arrived.
 func readPrelude(in *bufio.Reader) ([]byte, error) {
 	for have := 1; ; {
-		_, err := in.Peek(have) // waits for one more byte than was looked at
+		_, err := in.Peek(have) // waits for one byte more than was examined
 		have = in.Buffered()
-		seen, _ := in.Peek(have) // is there
+		seen, _ := in.Peek(have) // it is buffered
 		if at := bytes.Index(seen, preludeEnd); at >= 0 {
 			prelude := bytes.Clone(seen[:at])
 			_, err := in.Discard(at + len(preludeEnd))
@@ -76,7 +76,7 @@ type rest struct {
 	io.Closer
 }
 
-// DecodeRaw makes the response to r of a streamed answer without a prelude.
+// DecodeRaw returns the response to r for a streamed answer without a prelude.
 func DecodeRaw(r *http.Request, stream io.ReadCloser, contentType string) *http.Response {
 	if contentType == "" {
 		contentType = "application/octet-stream"

@@ -13,7 +13,7 @@ import (
 	"github.com/weir-gateway/weir/internal/function/form/reply"
 )
 
-// The kinds of events of a WebSocket, and the keys of the routes that API Gateway has always.
+// The kinds of events of a WebSocket, and the keys of the routes that API Gateway always has.
 const (
 	Connect    = "CONNECT"
 	Message    = "MESSAGE"
@@ -24,15 +24,14 @@ const (
 	DefaultKey    = "$default"
 )
 
-// Socket is a WebSocket connection as functions are told of it.
+// Socket is a WebSocket connection as events describe it to functions.
 type Socket struct {
 	ID, Stage, Domain string
 	Connected         time.Time
-	Request           *http.Request // that has asked for it, of an exchange
+	Request           *http.Request // the request that opened it, of an exchange
 }
 
-// SocketEvent is an event of a WebSocket API of API Gateway. What does not belong to its kind
-// is left out.
+// SocketEvent is an event of an API Gateway WebSocket API. Members that do not belong to its kind are omitted.
 type SocketEvent struct {
 	Headers         map[string]string   `json:"headers,omitempty"`
 	MultiHeaders    map[string][]string `json:"multiValueHeaders,omitempty"`
@@ -43,7 +42,7 @@ type SocketEvent struct {
 	IsBase64Encoded bool                `json:"isBase64Encoded"`
 }
 
-// SocketContext is what the gateway knows of the connection and the event.
+// SocketContext is what the gateway knows about the connection and the event.
 type SocketContext struct {
 	RouteKey          string         `json:"routeKey"`
 	Authorizer        map[string]any `json:"authorizer,omitempty"`
@@ -64,13 +63,13 @@ type SocketContext struct {
 	APIID             string         `json:"apiId"`
 }
 
-// SocketIdentity is who is connected.
+// SocketIdentity is the client that is connected.
 type SocketIdentity struct {
 	UserAgent string `json:"userAgent,omitempty"`
 	SourceIP  string `json:"sourceIp"`
 }
 
-// Begun makes the event of a connection that is asked for.
+// Begun returns the event of a client that asks for a connection.
 func (s *Socket) Begun(id string, at time.Time) SocketEvent {
 	e := s.event(ConnectKey, Connect, id, at)
 	e.MultiHeaders = multiHeaders(s.Request, 0, func(name string) string { return name })
@@ -80,7 +79,7 @@ func (s *Socket) Begun(id string, at time.Time) SocketEvent {
 	return e
 }
 
-// Said makes that of a message. What is no text comes as base64.
+// Said returns the event of a message. A binary payload that is not valid UTF-8 is sent as base64.
 func (s *Socket) Said(key, id string, at time.Time, text bool, payload []byte) SocketEvent {
 	e := s.event(key, Message, id, at)
 	e.RequestContext.MessageID = id
@@ -92,7 +91,7 @@ func (s *Socket) Said(key, id string, at time.Time, text bool, payload []byte) S
 	return e
 }
 
-// Ended makes that of a connection that has ended.
+// Ended returns the event of a connection that has ended.
 func (s *Socket) Ended(id string, at time.Time, status int, reason string) SocketEvent {
 	e := s.event(DisconnectKey, Disconnect, id, at)
 	e.Headers = map[string]string{"Host": s.Request.Host}
@@ -112,7 +111,7 @@ func (s *Socket) event(key, kind, id string, at time.Time) SocketEvent {
 	}}
 }
 
-// socketAuthorizer is what an authorizer would tell of the caller: the claims, as texts, and who it is.
+// socketAuthorizer returns what an authorizer would report about the caller: the claims, as text, and the principal.
 func socketAuthorizer(who *exchange.Identity) map[string]any {
 	if who == nil {
 		return nil
@@ -126,7 +125,7 @@ func socketAuthorizer(who *exchange.Identity) map[string]any {
 	return told
 }
 
-// EncodeSocket is the event as functions get it.
+// EncodeSocket returns the event in the form in which functions get it.
 func EncodeSocket(e SocketEvent) ([]byte, error) {
 	size := 0
 	if e.Body != nil {
@@ -135,15 +134,14 @@ func EncodeSocket(e SocketEvent) ([]byte, error) {
 	return encode(e, size)
 }
 
-// isEvent tells whether r is an event already. The request may belong to no exchange.
+// isEvent reports whether r is an event already. The request may belong to no exchange.
 func isEvent(r *http.Request) bool {
 	x := exchange.From(r.Context())
 	return x != nil && x.Event != ""
 }
 
-// decodeEvent makes the response to an event that was no request: what has no statusCode, as
-// handlers give it that answer nothing, is status 200 without a body. Only a connection is
-// accepted by nobody's silence.
+// decodeEvent returns the response to an event that was not a request. An answer without a statusCode, as from handlers
+// that return nothing, is status 200 without a body. Only a connection needs an explicit status to be accepted.
 func decodeEvent(r *http.Request, payload []byte) (*http.Response, error) {
 	a, err := parse(payload, true)
 	switch {

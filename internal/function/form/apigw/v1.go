@@ -11,13 +11,13 @@ import (
 	"github.com/weir-gateway/weir/internal/base/exchange"
 )
 
-// EventV1 is a request in payload format version 1.0. What is not there is null.
+// EventV1 is a request in payload format version 1.0. Members without a value are null.
 type EventV1 struct {
 	Version         string              `json:"version"`
 	Resource        string              `json:"resource"`
 	Path            string              `json:"path"`
 	Method          string              `json:"httpMethod"`
-	Headers         map[string]string   `json:"headers"` // the last value of each
+	Headers         map[string]string   `json:"headers"` // the last value of each name
 	MultiHeaders    map[string][]string `json:"multiValueHeaders"`
 	Query           map[string]string   `json:"queryStringParameters"`
 	MultiQuery      map[string][]string `json:"multiValueQueryStringParameters"`
@@ -28,7 +28,7 @@ type EventV1 struct {
 	IsBase64Encoded bool                `json:"isBase64Encoded"`
 }
 
-// RequestContextV1 is what the gateway knows beyond the request.
+// RequestContextV1 is what the gateway knows besides the request.
 type RequestContextV1 struct {
 	AccountID         string        `json:"accountId"`
 	APIID             string        `json:"apiId"`
@@ -48,7 +48,7 @@ type RequestContextV1 struct {
 	Stage             string        `json:"stage"`
 }
 
-// IdentityV1 is who has sent the request. What AWS would know of its own users is null.
+// IdentityV1 is the sender of the request. What AWS would know about its own users is null.
 type IdentityV1 struct {
 	AccessKey      *string `json:"accessKey"`
 	AccountID      *string `json:"accountId"`
@@ -107,7 +107,7 @@ func newContextV1(r *http.Request, x *exchange.Exchange, event *EventV1) Request
 	return c
 }
 
-// parameters are what the route's pattern has captured, nil where it captures nothing.
+// parameters returns what the route's pattern has captured, nil if it captures nothing.
 func parameters(params *exchange.Params) map[string]string {
 	if params.Len() == 0 {
 		return nil
@@ -120,7 +120,7 @@ func parameters(params *exchange.Params) map[string]string {
 	return values
 }
 
-// encodeBody gives text as it is and all else as base64.
+// encodeBody returns text as it is and anything else as base64.
 func encodeBody(body []byte, contentType, coding string) (text string, encoded bool) {
 	if len(body) == 0 {
 		return "", false
@@ -131,7 +131,7 @@ func encodeBody(body []byte, contentType, coding string) (text string, encoded b
 	return base64.StdEncoding.EncodeToString(body), true
 }
 
-// resource is the pattern of the route, where its name says one.
+// resource returns the path pattern of the route, if its name contains one.
 func resource(route string) string {
 	if key := routeKey(route); key != defaultStage {
 		_, path, _ := strings.Cut(key, " ")
@@ -140,13 +140,13 @@ func resource(route string) string {
 	return "/{proxy+}"
 }
 
-// multiHeaders gives all values of each field, cookies too, by names as spell writes them.
+// multiHeaders returns all values of each header field, cookies included, under names as spell writes them.
 func multiHeaders(r *http.Request, bodyLength int, spell func(string) string) map[string][]string {
 	head := exchange.RequestHead(r)
 	fields := make(map[string][]string, head.Len()+2)
 	for _, name := range head.Names() {
 		switch strings.ToLower(name) {
-		case "transfer-encoding", "content-length", "host": // the event holds the body whole
+		case "transfer-encoding", "content-length", "host": // the event contains the whole body
 		default:
 			fields[spell(name)] = head.Values(name)
 		}
@@ -158,8 +158,8 @@ func multiHeaders(r *http.Request, bodyLength int, spell func(string) string) ma
 	return fields
 }
 
-// multiQuery gives all values of each parameter in their order, nil where there is
-// none. A pair that decode refuses is left out.
+// multiQuery returns all values of each parameter in their order, nil if there is none. A pair that decode rejects is
+// omitted.
 func multiQuery(raw string, decode func(string) (string, error)) map[string][]string {
 	if raw == "" {
 		return nil
@@ -177,7 +177,7 @@ func multiQuery(raw string, decode func(string) (string, error)) map[string][]st
 	return parameters
 }
 
-// last gives the last value of each name; nil for nil.
+// last returns the last value of each name; nil for nil.
 func last(values map[string][]string) map[string]string {
 	if values == nil {
 		return nil
@@ -189,7 +189,7 @@ func last(values map[string][]string) map[string]string {
 	return list
 }
 
-// first gives the first value of a field, however its name is spelled.
+// first returns the first value of a header field, however its name is spelled.
 func first(fields map[string][]string, name string) string {
 	if values, ok := fields[name]; ok {
 		return values[0]

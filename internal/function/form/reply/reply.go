@@ -1,6 +1,5 @@
-// Package reply makes responses of what functions say in another form than HTTP:
-// in JSON, or as the output of a program. Whatever the form, the same is refused
-// and the same left out.
+// Package reply builds responses from function output that is not HTTP: JSON, or the output of a program. In every form
+// it rejects and omits the same things.
 package reply
 
 import (
@@ -16,7 +15,7 @@ import (
 	"github.com/weir-gateway/weir/internal/base/exchange"
 )
 
-// New makes the response to r with that status and no body yet.
+// New returns the response to r with that status and no body yet.
 func New(r *http.Request, status int) (*http.Response, error) {
 	if status < 200 || status > 599 {
 		return nil, fmt.Errorf("the answer's status is %d, not from 200 to 599", status)
@@ -24,9 +23,8 @@ func New(r *http.Request, status int) (*http.Response, error) {
 	return exchange.NewResponse(r, status), nil
 }
 
-// Check tells whether a field may be in a response, and whether it is the
-// function's business: what frames the message or steers the connection is the
-// gateway's and left out.
+// Check reports whether a header field is valid in a response, and whether it is the function's to set. Fields that
+// frame the message or control the connection are the gateway's own and are omitted.
 func Check(name, value string) (ours bool, err error) {
 	if !httpguts.ValidHeaderFieldName(name) || !httpguts.ValidHeaderFieldValue(value) {
 		return false, fmt.Errorf("the answer's header %q is not valid", name)
@@ -38,12 +36,12 @@ func Check(name, value string) (ours bool, err error) {
 	return true, nil
 }
 
-// Bodyless tells whether responses of that status never have a body (RFC 9110 section 6.4.1).
+// Bodyless reports whether responses with that status never have a body (RFC 9110 section 6.4.1).
 func Bodyless(status int) bool {
 	return status == http.StatusNoContent || status == http.StatusNotModified
 }
 
-// SetBody gives res its whole body, or none where its status has none.
+// SetBody sets the whole body of res, or no body if its status allows none.
 func SetBody(res *http.Response, body []byte) {
 	if Bodyless(res.StatusCode) {
 		res.ContentLength = 0

@@ -21,7 +21,7 @@ import (
 	"time"
 )
 
-// Authority issues certificates that verify by its own.
+// Authority issues certificates and signs them with its own key.
 type Authority struct {
 	tb     testing.TB
 	leaf   *x509.Certificate
@@ -29,7 +29,7 @@ type Authority struct {
 	serial int64
 }
 
-// NewAuthority makes an authority with keys that nobody else has.
+// NewAuthority makes an authority with keys of its own.
 func NewAuthority(tb testing.TB, name string) *Authority {
 	tb.Helper()
 	a := &Authority{tb: tb, key: ecdsaKey(tb), serial: 1}
@@ -42,32 +42,32 @@ func NewAuthority(tb testing.TB, name string) *Authority {
 	return a
 }
 
-// Pool is the pool that trusts the authority.
+// Pool returns the pool that trusts the authority.
 func (a *Authority) Pool() *x509.CertPool {
 	pool := x509.NewCertPool()
 	pool.AddCert(a.leaf)
 	return pool
 }
 
-// PEM is the authority's own certificate.
+// PEM returns the authority's own certificate.
 func (a *Authority) PEM() []byte { return certificatePEM(a.leaf.Raw) }
 
 // Change alters a certificate before it is signed.
 type Change func(*x509.Certificate)
 
-// Expired makes a certificate that was good until an hour ago.
+// Expired makes a certificate that was valid until an hour ago.
 func Expired(c *x509.Certificate) {
 	c.NotBefore, c.NotAfter = time.Now().Add(-2*time.Hour), time.Now().Add(-time.Hour)
 }
 
-// Issue makes a certificate for a server or a client. Names are DNS names,
-// addresses, or URIs; the first one is the common name too.
+// Issue makes a certificate for a server or a client. Names are DNS names, addresses, or URIs; the first one is also
+// the common name.
 func (a *Authority) Issue(names []string, changes ...Change) tls.Certificate {
 	a.tb.Helper()
 	return a.issue(ecdsaKey(a.tb), names, changes)
 }
 
-// IssueRSA is Issue with a key of RSA.
+// IssueRSA is Issue with an RSA key.
 func (a *Authority) IssueRSA(names []string, changes ...Change) tls.Certificate {
 	a.tb.Helper()
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
@@ -120,8 +120,8 @@ func (a *Authority) sign(template, parent *x509.Certificate, key crypto.PublicKe
 	return leaf
 }
 
-// Write puts a certificate into folder as name.crt and name.key. Both are
-// replaced at once each, as whoever renews certificates does.
+// Write puts a certificate into folder as name.crt and name.key. Each file is replaced atomically, as tools that renew
+// certificates do.
 func Write(tb testing.TB, folder, name string, c tls.Certificate) {
 	tb.Helper()
 	raw, err := x509.MarshalPKCS8PrivateKey(c.PrivateKey)
@@ -132,7 +132,7 @@ func Write(tb testing.TB, folder, name string, c tls.Certificate) {
 	WriteFile(tb, filepath.Join(folder, name+".crt"), certificatePEM(c.Certificate[0]))
 }
 
-// WriteFile replaces a file at once.
+// WriteFile replaces a file atomically.
 func WriteFile(tb testing.TB, path string, content []byte) {
 	tb.Helper()
 	if err := os.WriteFile(path+".new", content, 0o600); err != nil {
