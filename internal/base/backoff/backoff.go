@@ -1,5 +1,5 @@
-// Package backoff is how long to wait before something that has failed is tried again: longer
-// each time up to a bound, and spread by chance where many may have failed together.
+// Package backoff determines how long to wait before a failed operation is tried again. The wait grows each time up to
+// a bound, and is randomised where many callers may have failed together.
 package backoff
 
 import (
@@ -8,11 +8,11 @@ import (
 	"time"
 )
 
-// Doubling is a pause that is First after the first failure in a row, and doubles with each further
-// one up to Most. It is a value, and has no state: who counts failures elsewhere asks it.
+// Doubling is a pause that is First after the first failure in a row, and doubles with each further failure up to Most.
+// It is a value without state, for callers that count failures themselves.
 type Doubling struct{ First, Most time.Duration }
 
-// After gives the pause after n failures in a row; it is First for n less than 1.
+// After returns the pause after n failures in a row. It is First for n less than 1.
 func (d Doubling) After(n int) time.Duration {
 	pause := d.First
 	for ; n > 1; n-- {
@@ -24,27 +24,27 @@ func (d Doubling) After(n int) time.Duration {
 	return min(pause, d.Most)
 }
 
-// Pauses are those between the tries of one thing, with the failures in a row that led to them. They
-// are for one goroutine, and begin with none.
+// Pauses are the pauses between the tries of one operation. They count the failures in a row, and begin with none. They
+// are for one goroutine.
 type Pauses struct {
 	Doubling
 
 	failures int
 }
 
-// New makes pauses from first to most.
+// New makes Pauses from first to most.
 func New(first, most time.Duration) *Pauses {
 	return &Pauses{Doubling: Doubling{First: first, Most: most}}
 }
 
-// Next notes a failure, and gives the pause after it.
+// Next records a failure, and returns the pause after it.
 func (p *Pauses) Next() time.Duration {
 	p.failures++
 	return p.After(p.failures)
 }
 
-// Ended is Next of something that went well for a while first, as a connection does: where that was
-// longer than the longest pause, the failures of before count no more.
+// Ended is Next for an operation that first worked for a while, such as a connection. If it worked for longer than the
+// longest pause, earlier failures no longer count.
 func (p *Pauses) Ended(began time.Time) time.Duration {
 	if time.Since(began) > p.Most {
 		p.Reset()
@@ -52,14 +52,13 @@ func (p *Pauses) Ended(began time.Time) time.Duration {
 	return p.Next()
 }
 
-// Reset notes that it went well.
+// Reset records a success.
 func (p *Pauses) Reset() { p.failures = 0 }
 
-// Failing tells whether there was a failure since it went well.
+// Failing reports whether there was a failure since the last success.
 func (p *Pauses) Failing() bool { return p.failures > 0 }
 
-// Spread makes a pause shorter by chance, by half of it at the most, so that those who have failed together
-// do not try again together.
+// Spread shortens a pause randomly, by at most half, so that callers that failed together do not try again together.
 func Spread(d time.Duration) time.Duration {
 	if d < 2 {
 		return d
@@ -67,7 +66,7 @@ func Spread(d time.Duration) time.Duration {
 	return d - rand.N(d/2+1) //nolint:gosec // chance decides, not a secret
 }
 
-// Wait waits for d, and tells whether ctx has let it.
+// Wait waits for d. It returns false if ctx ends first.
 func Wait(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -1,9 +1,8 @@
-// Package edits tells when files have changed, and have come to rest again: what is
-// being written or copied is no version of anything.
+// Package edits tells when files have changed and are stable again: a file that is still being written or copied is not
+// a version of anything.
 //
-// What the system tells of files is only taken for a hint to look. Where it tells
-// nothing (of what another machine writes to a shared folder, or where there are
-// too many watches), they are looked at from time to time.
+// Notifications of the system are only a hint to look. Sometimes the system sends none (for what another machine writes
+// to a shared folder, or if there are too many watches). So the files are also looked at from time to time.
 package edits
 
 import (
@@ -15,45 +14,43 @@ import (
 	"github.com/weir-gateway/weir/internal/base/places"
 )
 
-// The times of a Watcher, unless told otherwise.
+// The default times of a Watcher.
 const (
-	// settle is how long files must be as they are: what is found once must be
-	// found again after it.
+	// settle is how long files must stay unchanged: a state that was found once must be found again after this time.
 	settle = 60 * time.Millisecond
-	// poll is how often files are looked at though nothing was told of them.
+	// poll is how often files are looked at without a notification.
 	poll = 30 * time.Second
-	// pollAlone is how often, where the system tells nothing at all.
+	// pollAlone is how often files are looked at if the system sends no notifications at all.
 	pollAlone = 2 * time.Second
 )
 
-// Files looks at the files of one user: the paths that lead to them, and a text
-// that is another one when any of them was changed (State makes such). It must be fast,
-// for those of all users of a Watcher are looked at by one goroutine.
+// Files looks at the files of one user. It returns the paths that lead to them, and a text that differs when any of
+// them has changed (State makes such a text). It must be fast, because one goroutine looks at the files of all users of
+// a Watcher.
 type Files func() (paths []string, state string)
 
-// Options make a Watcher.
+// Options configure a Watcher.
 type Options struct {
-	What string // whose files they are, for its log: "functions"
+	What string // what the files belong to, for the log: "functions"
 	Log  *slog.Logger
-	// Of tells which names in a folder that is itself one of the paths are of interest; nil: all.
+	// Of reports whether a name in a folder that is itself one of the paths is of interest; nil for all names.
 	Of func(name string) bool
-	// Settle and Poll replace the times of this package; 0 leaves them.
+	// Settle and Poll replace this package's default times; 0 keeps the default.
 	Settle, Poll time.Duration
 }
 
-// Watcher watches the files of any number of users, with one watch of the
-// system's. Between the first Watch and the last Close it owns a goroutine. It is
-// safe for concurrent use.
+// Watcher watches the files of any number of users with one watcher of the system. Between the first Watch and the last
+// Close it owns a goroutine. It is safe for concurrent use.
 type Watcher struct {
 	options Options
 
-	mu    sync.Mutex // held while users come and go; the goroutine never takes it
+	mu    sync.Mutex // held while users are added or removed; the goroutine never takes it
 	users int
 	tasks chan func(*lookout)
 	ended chan struct{}
 }
 
-// New makes a Watcher, which does nothing yet.
+// New makes a Watcher, which does nothing until Watch is called.
 func New(o Options) *Watcher {
 	if o.Settle <= 0 {
 		o.Settle = settle
@@ -65,7 +62,7 @@ func New(o Options) *Watcher {
 	return &Watcher{options: o}
 }
 
-// Watch begins to watch files, as they are at this moment.
+// Watch begins to watch files. Their state at this moment is the known one.
 func (w *Watcher) Watch(files Files) *Watch {
 	watch := &Watch{watcher: w, files: files, changed: make(chan struct{}, 1), watched: places.Watched{Of: w.options.Of}}
 	w.mu.Lock()
@@ -78,12 +75,12 @@ func (w *Watcher) Watch(files Files) *Watch {
 	w.do(func(l *lookout) {
 		l.watches[watch] = true
 		watch.known = watch.look(l)
-		watch.due = time.Now().Add(w.options.Settle) // for what has changed before the system was asked to tell of it
+		watch.due = time.Now().Add(w.options.Settle) // for changes before the system's watch was set
 	})
 	return watch
 }
 
-// do has the goroutine do it, and waits until it is done.
+// do runs task on the goroutine, and waits until it is done.
 func (w *Watcher) do(task func(*lookout)) {
 	done := make(chan struct{})
 	w.tasks <- func(l *lookout) {
@@ -100,27 +97,28 @@ type Watch struct {
 	changed chan struct{}
 	watched places.Watched
 
-	known string    // what was told last
-	seen  string    // what was found instead, once
-	due   time.Time // when they are looked at next; zero where nothing is waited for
+	known string    // the state reported last
+	seen  string    // a different state, found once
+	due   time.Time // when the files are looked at next; zero if nothing is pending
 }
 
-// Changed has a value when the files are others than they were.
+// Changed returns a channel that receives a value when the files have changed.
 func (w *Watch) Changed() <-chan struct{} { return w.changed }
 
-// Again has the files looked at though nothing was told of them, for they may be others than those that were watched.
+// Again makes the Watcher look at the files without a notification, because the files may be others than the watched
+// ones.
 func (w *Watch) Again() {
 	w.watcher.do(func(*lookout) { w.due = time.Now() })
 }
 
-// Close ends the watch. The last one ends the Watcher's goroutine.
+// Close ends the watch. The last Close ends the Watcher's goroutine.
 func (w *Watch) Close() {
 	all := w.watcher
 	all.mu.Lock()
 	defer all.mu.Unlock()
 	all.do(func(l *lookout) {
 		delete(l.watches, w)
-		_ = l.follow(w, nil) // what is not watched cannot fail to be
+		_ = l.follow(w, nil) // ending a watch cannot fail
 	})
 	all.users--
 	if all.users == 0 {
@@ -134,7 +132,7 @@ type lookout struct {
 	*Watcher
 
 	watches map[*Watch]bool
-	system  *notify.Watcher // nil where the system tells nothing
+	system  *notify.Watcher // nil if the system sends no notifications
 	events  <-chan string
 	errors  <-chan error
 }
@@ -157,7 +155,7 @@ func (w *Watcher) run() {
 			task(l)
 		case path := <-l.events:
 			l.heard(path)
-		case err := <-l.errors: // it may have lost some
+		case err := <-l.errors: // it may have lost events
 			l.options.Log.Debug("watching files", "error", err)
 			l.lost()
 		case <-again.C:
@@ -169,10 +167,10 @@ func (w *Watcher) run() {
 	}
 }
 
-// hear asks the system to tell of changes.
+// hear asks the system for notifications.
 func (l *lookout) hear() {
 	system, err := notify.New()
-	if err != nil { // there is a limit on how many there may be
+	if err != nil { // the number of watchers is limited
 		l.options.Log.Warn("the system does not tell of changed files; they are looked at every few seconds", "error", err)
 		return
 	}
@@ -181,7 +179,7 @@ func (l *lookout) hear() {
 
 func (l *lookout) close() {
 	if l.system != nil {
-		_ = l.system.Close() // nothing is lost by it
+		_ = l.system.Close() // an error does not matter
 	}
 }
 
@@ -195,7 +193,7 @@ func (l *lookout) interval() time.Duration {
 	return poll
 }
 
-// follow has the system tell of what paths lead through, and of nothing else, to w.
+// follow makes the system report to w changes of what paths lead through, and of nothing else.
 func (l *lookout) follow(w *Watch, paths []string) error {
 	if l.system == nil {
 		return nil
@@ -211,7 +209,7 @@ func (l *lookout) heard(path string) {
 	}
 }
 
-// lost looks at everything, for anything may have changed.
+// lost looks at everything, because anything may have changed.
 func (l *lookout) lost() {
 	for w := range l.watches {
 		w.watched.Lost()
@@ -219,7 +217,7 @@ func (l *lookout) lost() {
 	l.all()
 }
 
-// all looks at everything.
+// all looks at everything that is not already due to be looked at.
 func (l *lookout) all() {
 	for w := range l.watches {
 		if w.due.IsZero() {
@@ -228,7 +226,7 @@ func (l *lookout) all() {
 	}
 }
 
-// due looks at what should have settled.
+// due looks at the files that should have settled.
 func (l *lookout) due() {
 	now := time.Now()
 	for w := range l.watches {
@@ -238,7 +236,7 @@ func (l *lookout) due() {
 	}
 }
 
-// next is when something is due.
+// next returns how long it is until something is due.
 func (l *lookout) next() time.Duration {
 	wait := time.Hour
 	for w := range l.watches {
@@ -249,24 +247,24 @@ func (l *lookout) next() time.Duration {
 	return max(wait, 0)
 }
 
-// review looks, and tells of a change that it has found twice.
+// review looks at the files, and reports a change that it has found twice.
 func (l *lookout) review(w *Watch) {
 	state := w.look(l)
 	switch state {
-	case w.known: // perhaps again
+	case w.known: // possibly changed back
 		w.due, w.seen = time.Time{}, ""
 	case w.seen:
 		w.due, w.seen, w.known = time.Time{}, "", state
 		select {
 		case w.changed <- struct{}{}:
-		default: // it was not heard yet
+		default: // the previous value was not received yet
 		}
 	default:
 		w.seen, w.due = state, time.Now().Add(l.options.Settle)
 	}
 }
 
-// look gives the state of the files, and follows them to where they are now.
+// look returns the state of the files, and watches the paths that lead to them now.
 func (w *Watch) look(l *lookout) string {
 	paths, state := w.files()
 	if err := l.follow(w, paths); err != nil {

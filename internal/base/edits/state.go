@@ -8,15 +8,14 @@ import (
 	"strconv"
 )
 
-// IsRegular tells whether there is a regular file, or a link to one. All else that
-// has a name, as a pipe or a device, may keep its reader waiting for good.
+// IsRegular reports whether path is a regular file, or a link to one. Reading anything else, such as a pipe or a
+// device, may block forever.
 func IsRegular(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && info.Mode().IsRegular()
 }
 
-// State gives a text that is another one when any of the files was written or
-// replaced, or is gone. It reads none of them.
+// State returns a text that differs when any of the files was written, replaced or removed. It does not read the files.
 func State(files []string) string {
 	h := fnv.New64a()
 	for _, file := range slices.Sorted(slices.Values(files)) {

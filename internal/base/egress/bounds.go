@@ -11,31 +11,32 @@ import (
 	"github.com/weir-gateway/weir/internal/base/pattern"
 )
 
-// Bounds are where somebody's backends may be. nil are those of whoever runs the gateway
-// and bound nothing. What is not nil, the zero value too, holds everything that is not on
-// the Internet or inside: this machine and its Unix sockets, its links, the metadata of
-// clouds. It is immutable and safe for concurrent use.
+// Bounds are where the backends of a group or object may be. nil stands for whoever runs the gateway, and bounds
+// nothing. Any other value, the zero value too, refuses everything that is not on the Internet or inside: this machine
+// and its Unix sockets, its links, and the metadata services of clouds. Bounds are immutable and safe for concurrent
+// use.
 type Bounds struct {
-	// Reach are addresses that are held otherwise, and may be connected to.
+	// Reach are addresses that may be connected to although they would be refused otherwise.
 	Reach []netip.Prefix
-	// Sockets are patterns of paths of Unix sockets; `*` stands for any text.
+	// Sockets are patterns for paths of Unix sockets that may be connected to; `*` stands for any text.
 	Sockets []string
-	// Own tells where the gateway itself listens now, which is not called at any of this machine's
-	// addresses: it may trust them as its proxies', or serve there what is for others. nil: nowhere.
+	// Own returns where the gateway itself listens now. Connections to there, at any of this machine's addresses, are
+	// refused unless Reach contains the address: the gateway may trust these addresses as its proxies', or may serve
+	// there what is meant for others. nil means nowhere.
 	Own func() []netip.AddrPort
 }
 
-// RefusedError says that an address is out of somebody's bounds.
+// RefusedError says that an address is outside the bounds.
 type RefusedError struct {
-	Address string // an IP address, with its port where that matters, or unix:/path
-	Kind    Kind   // Loopback for a Unix socket, and for one of the gateway's own
+	Address string // an IP address, with its port if that matters, or unix:/path
+	Kind    Kind   // Loopback for a Unix socket, and for an address of the gateway
 }
 
 func (e *RefusedError) Error() string {
 	return fmt.Sprintf("%s is %s, which may not be called here", e.Address, e.Kind)
 }
 
-// Address tells why ip is not called, nil where it may be.
+// Address returns why ip may not be connected to, or nil if it may.
 func (b *Bounds) Address(ip netip.Addr) error {
 	if b == nil {
 		return nil
@@ -52,7 +53,7 @@ func (b *Bounds) reaches(ip netip.Addr) bool {
 	return slices.ContainsFunc(b.Reach, func(p netip.Prefix) bool { return p.Contains(ip) })
 }
 
-// itself tells whether to is where the gateway listens.
+// itself reports whether to is an address where the gateway listens.
 func (b *Bounds) itself(to netip.AddrPort) bool {
 	if b.Own == nil || b.reaches(to.Addr()) {
 		return false
@@ -63,7 +64,7 @@ func (b *Bounds) itself(to netip.AddrPort) bool {
 	})
 }
 
-// isOfThisMachine asks the system, whose addresses may change. Where it does not say, it is.
+// isOfThisMachine asks the system each time, because its addresses may change. If the system does not tell, it is true.
 func isOfThisMachine(ip netip.Addr) bool {
 	list, err := net.InterfaceAddrs()
 	return err != nil || slices.ContainsFunc(list, func(a net.Addr) bool {
@@ -72,7 +73,7 @@ func isOfThisMachine(ip netip.Addr) bool {
 	})
 }
 
-// Socket tells why the Unix socket at path is not called.
+// Socket returns why the Unix socket at path may not be connected to, or nil if it may.
 func (b *Bounds) Socket(path string) error {
 	if b == nil || slices.ContainsFunc(b.Sockets, func(p string) bool { return pattern.Glob(p, path) }) {
 		return nil
@@ -80,9 +81,8 @@ func (b *Bounds) Socket(path string) error {
 	return &RefusedError{"unix:" + path, Loopback}
 }
 
-// Host tells why a host that means one address whoever is asked (a literal one, or
-// localhost, RFC 6761 section 6.3) is not called. Where other names lead is seen when they
-// are called, by Control.
+// Host returns why a host may not be connected to, if the host stands for the same address for everyone: a literal
+// address, or localhost (RFC 6761 section 6.3). Control checks where other names lead, when they are connected to.
 func (b *Bounds) Host(host string) error {
 	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
 	if ip, err := netip.ParseAddr(host); err == nil {
@@ -96,8 +96,8 @@ func (b *Bounds) Host(host string) error {
 	return nil
 }
 
-// Control holds the bounds for each connection, as net.Dialer's Control: after names were
-// resolved by whomever, and before anything is sent.
+// Control enforces the bounds for each connection, as net.Dialer's Control: after names were resolved, by whatever
+// resolver, and before anything is sent.
 func (b *Bounds) Control(network, address string, _ syscall.RawConn) error {
 	if b == nil {
 		return nil
@@ -118,7 +118,7 @@ func (b *Bounds) Control(network, address string, _ syscall.RawConn) error {
 	return nil
 }
 
-// String identifies the bounds; "" are none.
+// String identifies the bounds. It is "" for no bounds.
 func (b *Bounds) String() string {
 	if b == nil {
 		return ""

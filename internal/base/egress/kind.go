@@ -1,6 +1,6 @@
-// Package egress says where an address leads, and which addresses the gateway may connect
-// to in somebody's name. It is the one classification of addresses: of backends, of
-// issuers of tokens, and of whatever else is called.
+// Package egress tells where an address leads, and which addresses the gateway may connect to on behalf of others, such
+// as a group. It is the only classification of addresses: for backends, for token issuers, and for everything else that
+// the gateway calls.
 package egress
 
 import (
@@ -8,20 +8,20 @@ import (
 	"slices"
 )
 
-// Kind is where an address leads. A larger one is the worse place to be led to.
+// Kind is where an address leads. A larger value is a worse place to be led to.
 type Kind uint8
 
 // The kinds of addresses.
 const (
 	Public    Kind = iota // somewhere on the Internet
-	Private               // inside: of a network of one's own
+	Private               // in a private network
 	Loopback              // this machine
-	LinkLocal             // the next wire, where machines without any other address are
+	LinkLocal             // the local link, where machines without any other address are
 	Metadata              // where a cloud tells its machines their secrets
 	Nowhere               // no single machine: unspecified, multicast, broadcast
 )
 
-// String says it for people: "127.0.0.1 is this machine".
+// String returns a description for people, as in "127.0.0.1 is this machine".
 func (k Kind) String() string {
 	return [...]string{
 		"on the Internet", "an address inside", "this machine", "a link-local address",
@@ -29,8 +29,8 @@ func (k Kind) String() string {
 	}[k]
 }
 
-// metadata are the addresses where AWS, Azure, Google, Oracle and Alibaba tell machines
-// their secrets, beside 169.254.0.0/16 and fe80::/10.
+// metadata returns the addresses where AWS, Azure, Google, Oracle and Alibaba tell machines their secrets, besides
+// 169.254.0.0/16 and fe80::/10.
 func metadata() []netip.Prefix {
 	return prefixes(
 		"169.254.169.254/32", "169.254.170.2/32", "169.254.170.23/32", "168.63.129.16/32", "100.100.100.200/32", "192.0.0.192/32",
@@ -38,14 +38,14 @@ func metadata() []netip.Prefix {
 	)
 }
 
-// inside are the ranges that lead to nobody on the Internet, beside those of RFC 1918 and
-// RFC 4193, which netip knows (RFC 6890, RFC 3879, RFC 8215).
+// inside returns the ranges that do not lead to the Internet, besides those of RFC 1918 and RFC 4193, which netip knows
+// (RFC 6890, RFC 3879, RFC 8215).
 func inside() []netip.Prefix {
 	return prefixes("100.64.0.0/10", "192.0.0.0/24", "198.18.0.0/15", "240.0.0.0/4", "fec0::/10", "64:ff9b:1::/48")
 }
 
-// nowhere are the ranges that no machine has, beside multicast (RFC 1122 section 3.2.1.3):
-// a kernel may take them for itself.
+// nowhere returns the ranges that no machine has, besides multicast (RFC 1122 section 3.2.1.3). A kernel may take them
+// for itself.
 func nowhere() []netip.Prefix { return prefixes("0.0.0.0/8", "255.255.255.255/32", "::/128") }
 
 func prefixes(texts ...string) []netip.Prefix {
@@ -56,15 +56,15 @@ func prefixes(texts ...string) []netip.Prefix {
 	return list
 }
 
-// ranges are those above, read once. In what is guessed, where an IPv4 address stands
-// depends on a length that is not known, and the wrong places are full of zeros.
+// ranges holds the ranges above, parsed once. In guessed, the position of an IPv4 address depends on a prefix length
+// that is not known, and wrong positions are full of zeros.
 var ranges = struct {
 	metadata, inside, nowhere []netip.Prefix
 	guessed                   netip.Prefix
 }{metadata(), inside(), nowhere(), netip.MustParsePrefix("64:ff9b:1::/48")}
 
-// KindOf tells where ip leads. An IPv6 address in which an IPv4 address stands is as bad as
-// the worse of the two, for some router or kernel on the way unpacks it.
+// KindOf tells where ip leads. If an IPv6 address contains an IPv4 address, the result is the worse kind of the two,
+// because some router or kernel on the way unpacks it.
 func KindOf(ip netip.Addr) Kind {
 	ip = plain(ip)
 	kind := kindOf(ip)
@@ -78,7 +78,7 @@ func KindOf(ip netip.Addr) Kind {
 	return kind
 }
 
-// plain is the one spelling of an address.
+// plain returns the canonical form of an address.
 func plain(ip netip.Addr) netip.Addr { return ip.Unmap().WithZone("") }
 
 func kindOf(ip netip.Addr) Kind {
@@ -101,10 +101,9 @@ func kindOf(ip netip.Addr) Kind {
 	}
 }
 
-// carriers are the ranges of IPv6 in which IPv4 addresses stand, with the bytes that hold
-// one: IPv4-compatible (RFC 4291 section 2.5.5.1), IPv4-translated (RFC 2765 section 2.1),
-// NAT64 by its well-known prefix and by one of its own in each of the lengths of RFC 6052
-// section 2.2 (RFC 8215), 6to4 (RFC 3056).
+// carriers are the IPv6 ranges whose addresses contain IPv4 addresses, with the positions of the IPv4 address's bytes:
+// IPv4-compatible (RFC 4291 section 2.5.5.1), IPv4-translated (RFC 2765 section 2.1), NAT64 with its well-known prefix
+// and with a local one in each of the lengths of RFC 6052 section 2.2 (RFC 8215), 6to4 (RFC 3056).
 var carriers = []struct {
 	prefix netip.Prefix
 	at     [4]int
@@ -119,10 +118,10 @@ var carriers = []struct {
 	{netip.MustParsePrefix("2002::/16"), [4]int{2, 3, 4, 5}},
 }
 
-// teredo hides the client's address by flipping its bits (RFC 4380 section 4).
+// teredo addresses hide the client's address by inverting its bits (RFC 4380 section 4).
 var teredo = netip.MustParsePrefix("2001::/32")
 
-// embedded gives the IPv4 addresses that stand in ip.
+// embedded returns the IPv4 addresses that ip contains.
 func embedded(ip netip.Addr) []netip.Addr {
 	b := ip.As16()
 	var list []netip.Addr

@@ -15,9 +15,9 @@ import (
 	"github.com/weir-gateway/weir/internal/base/jsonx"
 )
 
-// arithmetic declares + - * / % anew: CEL's own overloads and those that mix an
-// integer with another number, all of them with a run-time side that mixes too,
-// since a JSON number may be either. string() is declared anew for its text of doubles.
+// arithmetic redeclares + - * / %. The new functions have CEL's own overloads and those that mix an integer with
+// another number. All of them mix at run time too, because a JSON number may be either kind. string() is redeclared to
+// change its text of doubles.
 func arithmetic() []cel.EnvOption {
 	operations := map[string]func(a, b ref.Val) ref.Val{
 		operators.Add:      add,
@@ -47,7 +47,7 @@ func arithmetic() []cel.EnvOption {
 	return options
 }
 
-// mixing makes both sides the same kind of number before apply.
+// mixing converts both sides to the same kind of number before it calls apply.
 func mixing(apply func(a, b ref.Val) ref.Val) func(a, b ref.Val) ref.Val {
 	return func(a, b ref.Val) ref.Val {
 		a, b = alike(a, b)
@@ -55,8 +55,8 @@ func mixing(apply func(a, b ref.Val) ref.Val) func(a, b ref.Val) ref.Val {
 	}
 }
 
-// alike converts the two sides of an operation: to doubles where one is a
-// double, and a uint (a JSON integer above 2^63-1) beside an int to an int where it fits.
+// alike converts the two sides of an operation. If one is a double, both become doubles. A uint (a JSON integer above
+// 2^63-1) beside an int becomes an int if it fits.
 func alike(a, b ref.Val) (ref.Val, ref.Val) {
 	switch x := a.(type) {
 	case types.Int:
@@ -91,7 +91,7 @@ func signed(u types.Uint) ref.Val {
 	return types.Int(u)
 }
 
-// The operations, as CEL's values have them.
+// The operations, as CEL's values implement them.
 
 func add(a, b ref.Val) ref.Val {
 	if v, ok := a.(traits.Adder); ok && !types.IsUnknownOrError(b) {
@@ -128,7 +128,7 @@ func modulo(a, b ref.Val) ref.Val {
 	return types.MaybeNoSuchOverloadErr(worse(a, b))
 }
 
-// worse gives the side that is an error, or a.
+// worse returns the side that is an error, or a.
 func worse(a, b ref.Val) ref.Val {
 	if types.IsUnknownOrError(b) {
 		return b
@@ -136,7 +136,7 @@ func worse(a, b ref.Val) ref.Val {
 	return a
 }
 
-// toString is string(x): of a double the text that JSON has for it.
+// toString implements string(x). For a double it gives the text that JSON has for it.
 func toString(v ref.Val) ref.Val {
 	if d, ok := v.(types.Double); ok {
 		return types.String(formatDouble(float64(d)))
@@ -151,7 +151,7 @@ func formatDouble(f float64) string {
 	return string(jsonx.AppendFloat(nil, f))
 }
 
-// overloadsOf copies the signatures of a function of CEL's standard library.
+// overloadsOf copies the signatures of a function from CEL's standard library.
 func overloadsOf(f *decls.FunctionDecl) []cel.FunctionOpt {
 	var options []cel.FunctionOpt
 	for _, o := range f.OverloadDecls() {

@@ -13,17 +13,16 @@ import (
 	"cel.dev/cel-go/interpreter"
 )
 
-// CEL counts what a call cost when it is over. For most that is soon enough;
-// the ones below can give, or work through, far more than they were given,
-// so they are weighed before they begin.
+// CEL counts the cost of a call after the call. For most functions that is soon enough. The functions below can return
+// or work through far more than they were given, so their cost is estimated before they run.
 
-// maxWork bounds the steps of one call that is quadratic, maxElements the list that one call makes.
+// maxWork bounds the steps of one call of a quadratic function. maxElements bounds the list that one call returns.
 const (
 	maxWork     = 1 << 26
 	maxElements = 1 << 20
 )
 
-// weights tell why a call is refused, nil where it may run.
+// weights holds functions that return why a call is refused, or nil if it may run.
 var weights = map[string]func(args []ref.Val) error{
 	"matches":     weighMatches,
 	"replace":     weighReplace,
@@ -39,7 +38,7 @@ var weights = map[string]func(args []ref.Val) error{
 	"hasExactly":  weighProduct,
 }
 
-// boundCalls decorates the plan: calls that have a weight are weighed first.
+// boundCalls decorates the plan so that calls with an entry in weights are checked before they run.
 func boundCalls(env *cel.Env) interpreter.InterpretableDecoratorV2 {
 	return func(i interpreter.InterpretableV2) (interpreter.InterpretableV2, error) {
 		call, ok := i.(interpreter.InterpretableCall)
@@ -63,8 +62,8 @@ func boundCalls(env *cel.Env) interpreter.InterpretableDecoratorV2 {
 	}
 }
 
-// implementation finds what a call runs: that of its overload, or where types
-// are only known at run time the one that chooses.
+// implementation finds the function that a call runs: that of its overload, or, if the types are only known at run
+// time, the one that chooses an overload.
 func implementation(env *cel.Env, call interpreter.InterpretableCall) (functions.FunctionOp, error) {
 	bindings, err := env.Functions()[call.Function()].Bindings()
 	if err != nil {
@@ -80,7 +79,7 @@ func implementation(env *cel.Env, call interpreter.InterpretableCall) (functions
 	return nil, fmt.Errorf("function %s has no implementation", call.Function())
 }
 
-// variadic gives a function one form whatever its number of arguments.
+// variadic wraps a function in one form, whatever its number of arguments.
 func variadic(b *functions.Overload) functions.FunctionOp {
 	return func(args ...ref.Val) ref.Val {
 		switch {
@@ -96,7 +95,7 @@ func variadic(b *functions.Overload) functions.FunctionOp {
 	}
 }
 
-// weighReplace knows the size of s.replace(from, to) by counting.
+// weighReplace computes the size of s.replace(from, to) by counting the matches.
 func weighReplace(args []ref.Val) error {
 	if len(args) < 3 {
 		return nil
@@ -127,7 +126,7 @@ func weighFormat(args []ref.Val) error {
 	return nil
 }
 
-// weighList adds up the texts of a list and what stands between them.
+// weighList adds up the sizes of a list's texts and of the separators.
 func weighList(parts traits.Lister, separator int) error {
 	total := 0
 	for it := parts.Iterator(); it.HasNext() == types.True; {
@@ -162,7 +161,7 @@ func weighSplit(args []ref.Val) error {
 	return nil
 }
 
-// weighProduct multiplies the sizes of two arguments, or squares that of one.
+// weighProduct multiplies the sizes of the first two arguments, or squares the size of a single argument.
 func weighProduct(args []ref.Val) error {
 	a := sizeOf(args[0])
 	b := a
@@ -175,8 +174,9 @@ func weighProduct(args []ref.Val) error {
 	return nil
 }
 
-// weighMatches refuses what would cost more than an expression may, by CEL's own measure: a tenth for each
-// character of the text times a quarter for each of the pattern. A long text with a long pattern takes seconds.
+// weighMatches refuses a call that would cost more than an expression may, by CEL's own measure: a tenth for each
+// character of the text times a quarter for each character of the pattern. A long text with a long pattern takes
+// seconds.
 func weighMatches(args []ref.Val) error {
 	const perUnit = 40
 	text, pattern := sizeOf(args[0]), sizeOf(args[1])

@@ -11,11 +11,11 @@ import (
 	"cel.dev/cel-go/interpreter"
 )
 
-// prefixes is what cidr() gives.
+// prefixes is the value of cidr().
 type prefixes []netip.Prefix
 
-// parsePrefixes is cidr('10.0.0.0/8') and cidr(['10.0.0.0/8', '::1/128']). A
-// bare address is the prefix of its whole length.
+// parsePrefixes implements cidr('10.0.0.0/8') and cidr(['10.0.0.0/8', '::1/128']). A bare address becomes a prefix of
+// its full length.
 func parsePrefixes(v ref.Val) ref.Val {
 	switch v := v.(type) {
 	case types.String:
@@ -58,8 +58,8 @@ func parsePrefix(text string) (netip.Prefix, error) {
 	return p.Masked(), nil
 }
 
-// prefixContains is cidr(...).contains(address). What is no address cannot be
-// decided and is an error.
+// prefixContains implements cidr(...).contains(address). An argument that is not an address cannot be decided and is
+// an error.
 func prefixContains(v, address ref.Val) ref.Val {
 	list, ok := v.(prefixes)
 	text, isText := address.(types.String)
@@ -79,7 +79,7 @@ func prefixContains(v, address ref.Val) ref.Val {
 	return types.False
 }
 
-// foldPrefixes parses cidr() of constants when the expression is planned.
+// foldPrefixes parses a cidr() of constants when the expression is planned.
 func foldPrefixes(i interpreter.InterpretableV2) (interpreter.InterpretableV2, error) {
 	call, ok := i.(interpreter.InterpretableCall)
 	if !ok || call.Function() != "cidr" || len(call.Args()) != 1 {

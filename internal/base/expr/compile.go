@@ -21,24 +21,23 @@ const (
 	maxOutput = 8 << 20   // bytes of a result, roughly
 	maxRange  = 10_000    // elements of lists.range
 
-	// maxTime is a net under the cost limit: a unit of cost may hide a long comparison.
+	// maxTime backs up the cost limit: a unit of cost may include a long comparison.
 	maxTime = 2 * time.Second
-	// checkEvery is how many rounds of a loop pass between two looks at the clock.
+	// checkEvery is the number of loop iterations between two looks at the clock.
 	checkEvery = 100
 )
 
-// environment is the one table of names and functions; scopes are held by the
-// walk over names, so that a name that exists elsewhere is told from a typo.
+// environment is the one table of names and functions. Scopes are enforced by the walk over the names, so that a name
+// that exists in another scope can be told from a typo.
 var environment = sync.OnceValues(newEnvironment)
 
-// Check tells what is wrong with source, as an *Error, or nil.
+// Check returns what is wrong with source, as an *Error, or nil.
 func Check(source string, want Type, scope Scope) error {
-	_, err := Compile(source, want, scope) // the plan finds bad constants: prefixes, regular expressions
+	_, err := Compile(source, want, scope) // planning finds bad constants: prefixes, regular expressions
 	return err
 }
 
-// Compile checks source and plans it. An error is an *Error. The Program may be
-// used by any number of goroutines.
+// Compile checks source and plans it. An error is an *Error. The Program is safe for concurrent use.
 func Compile(source string, want Type, scope Scope) (*Program, error) {
 	checked, reads, err := analyse(source, want, scope)
 	if err != nil {
@@ -80,8 +79,7 @@ func analyse(source string, want Type, scope Scope) (*cel.Ast, Reads, error) {
 	return checked, names.reads(), nil
 }
 
-// fits compares what the expression gives with what is wanted; a dynamic value
-// is compared when it is there.
+// fits compares the type of the expression with the wanted type. A dynamic value is compared at run time.
 func fits(checked *cel.Ast, want Type, source string) error {
 	out := checked.OutputType()
 	var ok bool
@@ -120,9 +118,8 @@ func hasText(k types.Kind) bool {
 	}
 }
 
-// plan makes the checked tree runnable. An evaluation is only metered where its
-// worst case is not known to be below the limit: for most conditions on a head
-// it is, and the meter would cost more than they do.
+// plan makes the checked tree executable. An evaluation is metered only if its worst case is not known to be below the
+// limit. For most conditions on a request's head it is known, and metering would cost more than the condition itself.
 func (p *Program) plan(checked *cel.Ast) error {
 	env, err := environment()
 	if err != nil {
@@ -132,7 +129,7 @@ func (p *Program) plan(checked *cel.Ast) error {
 		cel.EvalOptions(cel.OptOptimize),
 		cel.CustomDecoratorV2(foldPrefixes),
 		cel.CustomDecoratorV2(boundCalls(env)),
-		cel.CustomDecoratorV2(settleArguments(checked.NativeRep())), // last, for it hides what it decorates
+		cel.CustomDecoratorV2(settleArguments(checked.NativeRep())), // last, because it hides what it decorates
 	}
 	estimate, err := env.EstimateCost(checked, sizes{})
 	p.metered = err != nil || estimate.Max > maxCost
@@ -145,7 +142,7 @@ func (p *Program) plan(checked *cel.Ast) error {
 	return nil
 }
 
-// errorAt makes an Error at the place of a node.
+// errorAt makes an Error at the position of a node.
 func errorAt(info *ast.SourceInfo, id int64) *Error {
 	at := info.GetStartLocation(id)
 	return &Error{Line: max(at.Line(), 1), Col: max(at.Column()+1, 1)}

@@ -6,33 +6,32 @@ import (
 	"github.com/weir-gateway/weir/internal/base/jsonx"
 )
 
-// documentDepth is more than a config and what stands in its leaves are nested.
+// documentDepth exceeds the nesting of a config together with the values in its leaves.
 const documentDepth = 512
 
 var errDocument = fmt.Errorf("the JSON is larger than %d bytes", maxOutput)
 
-// Document is JSON made ready: texts that are always the same, and what is computed
-// between them. It is made by Literal and Computed, and from then on safe for
-// concurrent use.
+// Document is prepared JSON: constant text, with computed values in between. It is built with Literal and Computed;
+// after that it is safe for concurrent use.
 type Document struct{ parts []piece }
 
-// Computed is a value of a Document: a *Program, or what its maker knows a shorter way to.
+// Computed is a value of a Document: a *Program, or a shortcut that gives the same value.
 type Computed interface {
 	Source() string
-	// Value gives what jsonx.Append can write.
+	// Value returns a value that jsonx.Append can write.
 	Value(in *Input) (any, error)
 }
 
-// Sized is implemented by what knows how long its JSON will be.
+// Sized is implemented by values that know how long their JSON will be.
 type Sized interface{ Size(in *Input) int }
 
-// piece is a text, and a value behind it where one is not nil.
+// piece is a text, followed by a value if one is not nil.
 type piece struct {
 	text string
 	one  Computed
 }
 
-// Literal adds a part of the JSON text that is always the same.
+// Literal adds a constant part of the JSON text.
 func (d *Document) Literal(text string) {
 	if n := len(d.parts); n > 0 && d.parts[n-1].one == nil {
 		d.parts[n-1].text += text
@@ -41,7 +40,7 @@ func (d *Document) Literal(text string) {
 	d.parts = append(d.parts, piece{text: text})
 }
 
-// Computed adds a value.
+// Computed adds a computed value.
 func (d *Document) Computed(one Computed) {
 	if n := len(d.parts); n > 0 && d.parts[n-1].one == nil {
 		d.parts[n-1].one = one
@@ -50,7 +49,7 @@ func (d *Document) Computed(one Computed) {
 	d.parts = append(d.parts, piece{one: one})
 }
 
-// Size is how much room the JSON takes, but for what is not known.
+// Size is the length of the JSON, without the values whose length is unknown.
 func (d *Document) Size(in *Input) int {
 	n := 0
 	for i := range d.parts {
@@ -62,7 +61,7 @@ func (d *Document) Size(in *Input) int {
 	return min(n, maxOutput)
 }
 
-// Append writes the JSON to dst. What comes with an error is a part of it.
+// Append appends the JSON to dst. If it returns an error, the JSON is incomplete.
 func (d *Document) Append(dst []byte, in *Input) ([]byte, error) {
 	start := len(dst)
 	for i := range d.parts {
@@ -84,7 +83,7 @@ func (d *Document) Append(dst []byte, in *Input) ([]byte, error) {
 	return dst, nil
 }
 
-// Value gives the JSON as a body that expressions can read.
+// Value returns the JSON as a body that expressions can read.
 func (d *Document) Value(in *Input) (jsonx.Value, error) {
 	text, err := d.Append(nil, in)
 	if err != nil {

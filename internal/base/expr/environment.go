@@ -20,11 +20,11 @@ const (
 	prefixType = "weir.Prefix"
 )
 
-// encodersVersion has base64 and nothing later: json.encode and json.parse go through floats,
-// and yaml.parse follows aliases that a small text may nest without end.
+// encodersVersion selects base64 and nothing later: json.encode and json.parse convert numbers to floats, and
+// yaml.parse follows aliases, which a small text may nest without end.
 const encodersVersion = 0
 
-// The names that more than one table speaks of.
+// The names that more than one table uses.
 const (
 	pathName       = "path"
 	queryName      = "query"
@@ -54,8 +54,8 @@ var (
 	celFields = cel.MapType(cel.StringType, cel.StringType)
 )
 
-// variables are all names with their types. `request.method` is one variable
-// with a dot in its name: reading it costs one look-up and no object.
+// variables holds all names with their types. `request.method` is one variable with a dot in its name. Reading it costs
+// one lookup and no object.
 var variables = map[string]*cel.Type{
 	"request.method":   cel.StringType,
 	requestPath:        cel.StringType,
@@ -86,7 +86,7 @@ var variables = map[string]*cel.Type{
 	itemName:           cel.DynType,
 }
 
-// stepFields are the fields of a step with their types.
+// stepFields holds the fields of a step with their types.
 var stepFields = map[string]*cel.Type{
 	"status":     cel.IntType,
 	headersField: celFields,
@@ -94,8 +94,8 @@ var stepFields = map[string]*cel.Type{
 	textField:    cel.StringType,
 }
 
-// newEnvironment is CEL's standard library with arithmetic that mixes integers
-// and other numbers, the extensions that are pure and bounded, and Weir's names.
+// newEnvironment returns CEL's standard library with arithmetic that mixes integers and other numbers, the extensions
+// that are pure and bounded, and Weir's names.
 func newEnvironment() (*cel.Env, error) {
 	registry, err := types.NewRegistry()
 	if err != nil {
@@ -128,9 +128,9 @@ func newEnvironment() (*cel.Env, error) {
 	return made, listNames(made)
 }
 
-// listNames makes the checker list the names that it knows, which it does with the
-// first that it does not know. It takes no heed of who reads the list meanwhile
-// (cel-go v0.33.2, checker.Env.Catalog), so it is made before env is shared.
+// listNames makes the checker build its list of known names, which it does at the first unknown name. The checker does
+// not guard against concurrent readers while it builds the list (cel-go v0.33.2, checker.Env.Catalog). So listNames
+// builds it before env is shared.
 func listNames(env *cel.Env) error {
 	parsed, issues := env.Parse("_")
 	if err := issues.Err(); err != nil {
@@ -142,7 +142,7 @@ func listNames(env *cel.Env) error {
 	return nil
 }
 
-// ownFunctions are Weir's additions to CEL.
+// ownFunctions returns Weir's additions to CEL.
 func ownFunctions() []cel.EnvOption {
 	return []cel.EnvOption{
 		cel.Function("has", cel.MemberOverload("auth_has_scope", []*cel.Type{celAuth, cel.StringType}, cel.BoolType,
@@ -157,7 +157,7 @@ func ownFunctions() []cel.EnvOption {
 	}
 }
 
-// provider adds the type of steps to those that CEL knows.
+// provider adds the type of steps to the types that CEL knows.
 type provider struct{ *types.Registry }
 
 func (p provider) FindStructType(name string) (*types.Type, bool) {
@@ -195,7 +195,7 @@ func (p provider) FindStructFieldType(name, field string) (*types.FieldType, boo
 	}, true
 }
 
-// NewValue refuses to make a step: expressions only read them.
+// NewValue refuses to make a step, because expressions only read steps.
 func (p provider) NewValue(name string, fields map[string]ref.Val) ref.Val {
 	if name == stepType {
 		return types.NewErr("a step cannot be made")
@@ -203,11 +203,10 @@ func (p provider) NewValue(name string, fields map[string]ref.Val) ref.Val {
 	return p.Registry.NewValue(name, fields)
 }
 
-// sizes bounds what an expression reads from a request's head. What it says
-// nothing about, above all JSON bodies, has no bound.
+// sizes bounds what an expression reads from a request's head. Anything else, above all JSON bodies, is unbounded.
 type sizes struct{}
 
-// The most that a head's field values and counts come to.
+// The largest total size of a head's field values, and the largest number of fields.
 const (
 	headBytes  = 64 << 10
 	headFields = 512

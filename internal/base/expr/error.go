@@ -7,8 +7,8 @@ import (
 	"cel.dev/cel-go/cel"
 )
 
-// Error is what is wrong with an expression. Line and Col begin at 1 and count
-// within the source; columns count runes. Fix says what to do, or is empty.
+// Error describes an error in an expression. Line and Col start at 1 and count within the source. Columns count runes.
+// Fix says what to do, or is empty.
 type Error struct {
 	Line, Col int
 	Text, Fix string
@@ -22,14 +22,14 @@ func (e *Error) Error() string {
 	return s
 }
 
-// The words for types that messages also compare.
+// The descriptions of types that messages also compare.
 const (
 	aString   = "a string"
 	anInteger = "an integer"
 	aNumber   = "a number"
 )
 
-// describe puts a CEL type into words.
+// describe returns a description of a CEL type.
 func describe(celType string) string {
 	name, _, _ := strings.Cut(celType, "(")
 	switch name {
@@ -66,7 +66,7 @@ func describe(celType string) string {
 	}
 }
 
-// firstIssue gives the issue that stands first in the source.
+// firstIssue returns the issue that is first in the source.
 func firstIssue(issues *cel.Issues) *cel.Error {
 	list := issues.Errors()
 	first := list[0]

@@ -13,13 +13,13 @@ import (
 
 var errTooLarge = fmt.Errorf("the result is larger than %d bytes", maxOutput)
 
-// exporter turns a CEL value into a Go tree that does not depend on the run.
+// exporter converts a CEL value to a Go tree that does not depend on the run.
 type exporter struct{ left int }
 
 // maxDepth bounds the nesting of a result.
 const maxDepth = 256
 
-// spend counts bytes that the result will roughly have.
+// spend counts n bytes towards the approximate size of the result.
 func (e *exporter) spend(n int) error {
 	e.left -= n
 	if e.left < 0 {
@@ -101,7 +101,7 @@ func (e *exporter) exportMap(m traits.Mapper, depth int) (any, error) {
 	return out, nil
 }
 
-// keyText is a map's key as a member's name.
+// keyText returns a map key as the name of a member.
 func keyText(key ref.Val) (string, error) {
 	switch k := key.(type) {
 	case types.String:

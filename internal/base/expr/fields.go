@@ -14,7 +14,7 @@ import (
 	"github.com/weir-gateway/weir/internal/base/httpx"
 )
 
-// source says where the values of a fields map are.
+// source says where a fields map reads its values.
 type source uint8
 
 const (
@@ -23,25 +23,24 @@ const (
 	fromQuery
 	fromPath
 	fromResponse
-	fromGiven // the cookies of a response
+	fromGiven // the cookies that a response sets
 )
 
-// fields is a map of strings in which every name has a value: "" where there is
-// none. It reads the request when it is asked and holds nothing. It is on
-// purpose no traits.Mapper, for CEL asks one whether a key is there and
-// then makes a missing one an error.
+// fields is a map of strings in which every name has a value: "" for a missing name. It reads the request on demand and
+// stores nothing. It deliberately does not implement traits.Mapper, because CEL asks a Mapper whether a key is present
+// and makes a missing key an error.
 type fields struct {
 	run    *run
 	source source
-	head   exchange.Head // of fromResponse and fromGiven; nil: no fields
+	head   exchange.Head // for fromResponse and fromGiven; nil: no fields
 }
 
-// find gives the value of a name and whether it is there.
+// find returns the value of a name, and whether the name is present.
 func (f *fields) find(name string) (string, bool) {
 	switch f.source {
 	case fromHeaders:
 		if strings.EqualFold(name, "Host") {
-			return clientHost(f.run), true // net/http keeps it apart
+			return clientHost(f.run), true // net/http keeps it separately
 		}
 		return headerValue(exchange.RequestHead(f.run.in.Request), name)
 	case fromResponse:
@@ -59,7 +58,7 @@ func (f *fields) find(name string) (string, bool) {
 	}
 }
 
-// headerValue joins the values of a field (RFC 9110 section 5.3).
+// headerValue joins the values of a header field (RFC 9110 section 5.3).
 func headerValue(head exchange.Head, name string) (string, bool) {
 	if head == nil {
 		return "", false
@@ -74,7 +73,7 @@ func headerValue(head exchange.Head, name string) (string, bool) {
 	}
 }
 
-// cookieValue gives the first cookie of that name.
+// cookieValue returns the first cookie of that name.
 func cookieValue(head exchange.Head, name string) (string, bool) {
 	for _, field := range head.Values("Cookie") {
 		if value, ok := httpx.CookieLookup(field, name); ok {
@@ -84,8 +83,7 @@ func cookieValue(head exchange.Head, name string) (string, bool) {
 	return "", false
 }
 
-// givenCookie gives the value of the last cookie of that name that a response sets, which is the one
-// that browsers keep.
+// givenCookie returns the value of the last cookie of that name that a response sets. Browsers keep the last one.
 func givenCookie(head exchange.Head, name string) (value string, found bool) {
 	for _, line := range head.Values("Set-Cookie") {
 		pair, _, _ := strings.Cut(line, ";")
@@ -96,7 +94,7 @@ func givenCookie(head exchange.Head, name string) (value string, found bool) {
 	return value, found
 }
 
-// names lists what is there, each once and sorted.
+// names lists the names that are present, sorted and without duplicates.
 func (f *fields) names() []string {
 	var list []string
 	switch f.source {
@@ -135,7 +133,7 @@ func (f *fields) names() []string {
 	return slices.Compact(list)
 }
 
-// appendCookieNames adds the names of the cookies in a field.
+// appendCookieNames appends the names of the cookies in a header field.
 func appendCookieNames(list []string, field string) []string {
 	for pair := range strings.SplitSeq(field, ";") {
 		if name, _, ok := strings.Cut(strings.Trim(pair, " \t"), "="); ok {
@@ -145,7 +143,7 @@ func appendCookieNames(list []string, field string) []string {
 	return list
 }
 
-// decodedName decodes the name of a query parameter; what cannot be decoded stays.
+// decodedName decodes the name of a query parameter. A name that cannot be decoded stays as it is.
 func decodedName(key string) string {
 	if name, err := url.QueryUnescape(key); err == nil {
 		return name
@@ -153,7 +151,7 @@ func decodedName(key string) string {
 	return key
 }
 
-// native copies the map, for it must not outlive the evaluation.
+// native copies the map, because the map must not outlive the evaluation.
 func (f *fields) native() map[string]any {
 	m := make(map[string]any)
 	for _, name := range f.names() {

@@ -11,7 +11,7 @@ import (
 	"github.com/weir-gateway/weir/internal/base/jsonx"
 )
 
-// adapter makes CEL values of Go ones, JSON above all.
+// adapter converts Go values, above all JSON, to CEL values.
 type adapter struct{}
 
 // NativeToValue implements types.Adapter.
@@ -55,8 +55,8 @@ func fromJSON(v jsonx.Value) ref.Val {
 	}
 }
 
-// list is a JSON list that nobody decoded. Where plain is set its numbers are
-// CEL's own, for functions that know no others (see settle).
+// list is a JSON list that has not been decoded. If plain is set, its numbers are CEL's own, for functions that know no
+// others (see settle).
 type list struct {
 	value jsonx.Value
 	plain bool
@@ -72,7 +72,7 @@ func element(v jsonx.Value, plain bool) ref.Val {
 	return e
 }
 
-// decoded is l as a list of CEL's own kind.
+// decoded returns l as a list of CEL's own type.
 func (l *list) decoded() traits.Lister {
 	elements := make([]ref.Val, 0, l.value.Len())
 	for v := range l.value.Elements() {
@@ -158,7 +158,7 @@ func (l *list) ConvertToType(t ref.Type) ref.Val { return l.decoded().ConvertToT
 // ConvertToNative implements ref.Val.
 func (l *list) ConvertToNative(t reflect.Type) (any, error) { return l.decoded().ConvertToNative(t) }
 
-// object is a JSON object that nobody decoded; plain as in list.
+// object is a JSON object that has not been decoded. plain has the same meaning as in list.
 type object struct {
 	value jsonx.Value
 	plain bool
@@ -191,7 +191,7 @@ func (o *object) Contains(key ref.Val) ref.Val {
 	return types.Bool(found)
 }
 
-// names lists the members, each once.
+// names lists the names of the members, without duplicates.
 func (o *object) names() []string {
 	list, seen := make([]string, 0, o.value.Len()), make(map[string]bool, o.value.Len())
 	for name := range o.value.Members() {

@@ -8,7 +8,7 @@ import (
 	"cel.dev/cel-go/cel"
 )
 
-// syntaxError puts what CEL's parser says into words.
+// syntaxError rewords an error of CEL's parser.
 func syntaxError(source string, issues *cel.Issues) *Error {
 	issue := firstIssue(issues)
 	e := &Error{Line: max(issue.Location.Line(), 1), Col: max(issue.Location.Column()+1, 1)}
@@ -47,7 +47,7 @@ func syntaxError(source string, issues *cel.Issues) *Error {
 	return e
 }
 
-// before is what stands on the error's line before it.
+// before returns what precedes the error on its line.
 func (e *Error) before(source string) string {
 	lines := strings.Split(source, "\n")
 	if e.Line > len(lines) {
@@ -57,8 +57,8 @@ func (e *Error) before(source string) string {
 	return string(line[:min(e.Col-1, len(line))])
 }
 
-// afterWord gives the word of another language that makes word unexpected, as the
-// not of `not a`, and moves the error there; else word itself.
+// afterWord returns the word from another language that makes word unexpected, such as the not of `not a`, and moves
+// the error to it. If there is none, it returns word.
 func (e *Error) afterWord(source, word string) string {
 	m := lastWord.FindStringSubmatch(e.before(source))
 	if m == nil {
@@ -72,16 +72,16 @@ func (e *Error) afterWord(source, word string) string {
 }
 
 var (
-	// tripled is what === and !== begin with.
+	// tripled is how === and !== begin.
 	tripled  = regexp.MustCompile(`[=!]=$`)
 	lastWord = regexp.MustCompile(`\b([a-z]+)\s+$`)
-	// ownPath is a name with those behind its dots.
+	// ownPath is a name with the names after its dots.
 	ownPath = regexp.MustCompile(`[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$`)
 )
 
 var offending = regexp.MustCompile(`^(?:mismatched|extraneous|no viable alternative at) input '([^']*)'`)
 
-// wordOperators are what other languages call CEL's operators.
+// wordOperators maps the operators of other languages to advice on CEL's.
 var wordOperators = map[string]string{
 	"and": "write && for and",
 	"or":  "write || for or",
@@ -96,7 +96,7 @@ var (
 	noRange     = regexp.MustCompile(`^expression of type '(.+)' cannot be range`)
 )
 
-// typeError puts what CEL's type checker says into words.
+// typeError rewords an error of CEL's type checker.
 func typeError(issues *cel.Issues) *Error {
 	issue := firstIssue(issues)
 	e := &Error{Line: max(issue.Location.Line(), 1), Col: max(issue.Location.Column()+1, 1), Text: issue.Message}
@@ -118,8 +118,7 @@ func typeError(issues *cel.Issues) *Error {
 	return e
 }
 
-// mismatch words a call that fits no overload. arguments is "(string, int)" or,
-// of a method, "string.(int)".
+// mismatch describes a call that fits no overload. arguments is "(string, int)" or, for a method, "string.(int)".
 func mismatch(function, arguments string) (text, fix string) {
 	target, rest, isMethod := strings.Cut(arguments, ".(")
 	if !isMethod {
@@ -149,7 +148,7 @@ func mismatch(function, arguments string) (text, fix string) {
 	return text + "() does not take " + strings.Join(kinds, ", "), ""
 }
 
-// conversion suggests how to make two unlike sides alike.
+// conversion suggests how to convert two sides of different types to the same type.
 func conversion(kinds []string) string {
 	switch {
 	case kinds[0] == aString && (kinds[1] == anInteger || kinds[1] == aNumber),
@@ -162,7 +161,7 @@ func conversion(kinds []string) string {
 	}
 }
 
-// splitTypes splits "string, map(string, int)" at its outer commas.
+// splitTypes splits a list like "string, map(string, int)" at its outer commas.
 func splitTypes(list string) []string {
 	var out []string
 	depth, start := 0, 0
@@ -185,7 +184,7 @@ func splitTypes(list string) []string {
 	return out
 }
 
-// symbols are CEL's inner names of operators as they are written.
+// symbols maps CEL's internal names of operators to their symbols.
 var symbols = map[string]string{
 	"_==_": "==", "_!=_": "!=", "_<_": "<", "_<=_": "<=", "_>_": ">", "_>=_": ">=",
 	"_+_": "+", "_-_": "-", "_*_": "*", "_/_": "/", "_%_": "%", "_&&_": "&&", "_||_": "||",

@@ -21,15 +21,14 @@ var scopeOf = map[string]Scope{
 	"response": Response, stepsName: Steps, itemName: Item,
 }
 
-// clientNames are the roots of what the client has written.
+// clientNames are the roots of the values that the client has written.
 var clientNames = []string{"request", pathName, queryName, hostName}
 
 // typeNames are CEL's names of types, as in type(x) == int.
 var typeNames = []string{"bool", bytesName, "double", "int", "list", "map", "null_type", stringName, "type", "uint"}
 
-// resolver walks a parsed expression before its types are checked: it finds
-// names that are not known, in words that CEL's checker does not have, and
-// notes what is read. The first problem stays in err.
+// resolver walks a parsed expression before its types are checked. It finds unknown names and reports them with better
+// messages than CEL's checker has, and it records what is read. err is the first problem.
 type resolver struct {
 	env   *cel.Env
 	scope Scope
@@ -39,7 +38,7 @@ type resolver struct {
 
 	body, responseBody, query, client, peer, auth, item bool
 	steps, heads, bodies, texts, params                 []string
-	optional                                            []string // params that has() asks for
+	optional                                            []string // params that has() tests
 }
 
 func (r *resolver) reads() Reads {
@@ -84,7 +83,7 @@ func (r *resolver) walk(e ast.Expr) {
 		r.fail(e.ID(), "there are no types to make values of", `write a map: {"name": value}`)
 	case ast.ComprehensionKind:
 		r.comprehension(e.AsComprehension())
-	default: // literals name nothing
+	default: // literals contain no names
 	}
 }
 
@@ -99,7 +98,7 @@ func (r *resolver) comprehension(c ast.ComprehensionExpr) {
 	r.local = r.local[:outer]
 }
 
-// selection handles a.b.c from its outermost select on.
+// selection handles a.b.c, starting at its outermost select.
 func (r *resolver) selection(e ast.Expr) {
 	root, fields := unfold(e)
 	if root.Kind() == ast.IdentKind {
@@ -116,7 +115,7 @@ type link struct {
 	test bool // has(...) around it
 }
 
-// unfold takes a chain of selects and constant indexes apart.
+// unfold splits a chain of selects and constant indexes.
 func unfold(e ast.Expr) (root ast.Expr, links []link) {
 	for {
 		switch {
@@ -179,7 +178,7 @@ func (r *resolver) chain(id int64, root string, links []link) {
 	}
 }
 
-// param notes path.NAME.
+// param records path.NAME.
 func (r *resolver) param(l link) {
 	if l.test {
 		r.optional = append(r.optional, l.name)
@@ -188,7 +187,7 @@ func (r *resolver) param(l link) {
 	}
 }
 
-// notMap finds request.query and request.path where a map is meant.
+// notMap reports request.query and request.path where a map is meant.
 func (r *resolver) notMap(id int64, e ast.Expr) {
 	root, links := unfold(e)
 	if root.Kind() != ast.IdentKind || len(links) != 1 || slices.Contains(r.local, root.AsIdent()) {
@@ -200,7 +199,7 @@ func (r *resolver) notMap(id int64, e ast.Expr) {
 	}
 }
 
-// membership notes 'NAME' in path.
+// membership records 'NAME' in path.
 func (r *resolver) membership(id int64, function string, args []ast.Expr) {
 	if function == operators.In {
 		r.notMap(id, args[1])
@@ -244,8 +243,7 @@ func (r *resolver) field(id int64, root string, links []link) {
 	}
 }
 
-// step resolves steps.NAME.FIELD; names have to be literal, for the graph is
-// drawn from them.
+// step resolves steps.NAME.FIELD. The names must be literal, because the graph of the composition is derived from them.
 func (r *resolver) step(id int64, links []link) {
 	if len(links) < 2 {
 		r.fail(id, "a step is named in full", "write steps.NAME.body, .text, .status or .headers")
@@ -268,7 +266,7 @@ func (r *resolver) step(id int64, links []link) {
 	}
 }
 
-// depth refuses to look into a string as if it were a map.
+// depth reports an attempt to select a field of a string.
 func (r *resolver) depth(links []link, most int, what string) {
 	if len(links) > most {
 		text := "the values of " + quoted(what) + " are strings and have no fields"
@@ -279,7 +277,7 @@ func (r *resolver) depth(links []link, most int, what string) {
 	}
 }
 
-// roots are the first names of the current scope.
+// roots lists the root names of the current scope.
 func (r *resolver) roots() []string {
 	var names []string
 	for name, need := range scopeOf {
@@ -291,7 +289,7 @@ func (r *resolver) roots() []string {
 	return names
 }
 
-// belowRoots suggests request.headers to who wrote headers or header, or is "".
+// belowRoots suggests request.headers to a user who wrote headers or header. It returns "" if it has no suggestion.
 func (r *resolver) belowRoots(field string) string {
 	var names []string
 	for _, root := range r.roots() {
@@ -320,7 +318,7 @@ func (r *resolver) call(e ast.Expr) {
 			qualified = joinChain(root.AsIdent(), links) + "." + name
 		}
 		switch {
-		case r.env.HasFunction(qualified): // math.greatest: no target, a name
+		case r.env.HasFunction(qualified): // math.greatest: math is part of the name, not a target
 		case c.Target().Kind() == ast.IdentKind && c.Target().AsIdent() == authName && name == "has":
 			r.authHas(c.Target().ID())
 		case c.Target().Kind() == ast.IdentKind && c.Target().AsIdent() == authName && !r.env.HasFunction(name):
@@ -341,7 +339,7 @@ func (r *resolver) call(e ast.Expr) {
 	}
 }
 
-// dashed finds request.headers.x-beta, which is a subtraction.
+// dashed reports request.headers.x-beta, which is parsed as a subtraction.
 func (r *resolver) dashed(e ast.Expr) {
 	c := e.AsCall()
 	if c.FunctionName() != operators.Subtract || len(c.Args()) != 2 || c.Args()[1].Kind() != ast.IdentKind {
@@ -358,8 +356,8 @@ func (r *resolver) dashed(e ast.Expr) {
 		joinChain(root.AsIdent(), links[:last])+"['"+links[last].name+"-"+after+"']")
 }
 
-// ranges finds client.ip compared with a range, which it never equals: in a
-// negation that would let everybody pass.
+// ranges reports a comparison of client.ip with a range, which it never equals. In a negation that would let everybody
+// pass.
 func (r *resolver) ranges(function string, args []ast.Expr) {
 	if len(args) != 2 || function != operators.In && function != operators.Equals && function != operators.NotEquals {
 		return
@@ -381,12 +379,12 @@ func (r *resolver) ranges(function string, args []ast.Expr) {
 	}
 }
 
-// constants finds arguments that no call could use, where they stand.
+// constants reports literal arguments that are never valid, at their position.
 func (r *resolver) constants(function string, args []ast.Expr) {
 	if len(args) == 0 {
 		return
 	}
-	literals := []ast.Expr{args[len(args)-1]} // of x.matches(re) and matches(x, re)
+	literals := []ast.Expr{args[len(args)-1]} // the last argument of x.matches(re) and matches(x, re)
 	if literals[0].Kind() == ast.ListKind {
 		literals = literals[0].AsList().Elements()
 	}
@@ -415,8 +413,8 @@ func (r *resolver) authHas(id int64) {
 	r.auth = true
 }
 
-// index resolves a[b], and spells constant header names as net/http keeps
-// them, so that a look-up at run time need not.
+// index resolves a[b]. It converts constant header names to the form that net/http uses, so that lookups at run time
+// need not.
 func (r *resolver) index(e ast.Expr) {
 	args := e.AsCall().Args()
 	if name, ok := literalString(args[1]); ok {

@@ -11,13 +11,13 @@ import (
 	"github.com/weir-gateway/weir/internal/base/jsonx"
 )
 
-// numeral is a JSON number whose text is not the one that its value would be
-// written with: 1.10, 1e3, -0, 123456789012345678901234567890. Passed on, it keeps its text;
-// a function or operator is given its value instead (see settle).
+// numeral is a JSON number whose text differs from how its value would be written: 1.10, 1e3, -0,
+// 123456789012345678901234567890. If it is only passed on, it keeps its text. A function or operator receives its value
+// instead (see settle).
 type numeral struct{ text string }
 
-// fromNumber makes a JSON number a CEL value. Most are ints and doubles; a
-// numeral is made only where those would be written differently.
+// fromNumber converts a JSON number to a CEL value. Most become ints and doubles. A numeral is made only if those would
+// be written differently.
 func fromNumber(text string) ref.Val {
 	v := numberValue(text)
 	var scratch [32]byte
@@ -34,8 +34,8 @@ func fromNumber(text string) ref.Val {
 	return &numeral{text}
 }
 
-// numberOf is number('1.10'): the JSON number that a text holds. Formats of which every value is a
-// text, as XML and forms, have no other way to give one that keeps its digits.
+// numberOf implements number('1.10'): the JSON number that a text contains. In formats in which every value is text,
+// such as XML and forms, there is no other way to produce a number that keeps its digits.
 func numberOf(v ref.Val) ref.Val {
 	text, ok := v.(types.String)
 	if !ok {
@@ -48,9 +48,9 @@ func numberOf(v ref.Val) ref.Val {
 	return fromNumber(parsed.Raw())
 }
 
-// numberValue is the value of a number's text: an int or uint where it is
-// written as an integer and fits, a double where it is not, and otherwise a
-// numeral, that can only be compared for equality: as a double it might equal another.
+// numberValue returns the value of a number's text. A text written as an integer becomes an int or uint if it fits. A
+// text not written as an integer becomes a double. Otherwise it stays a numeral, which can only be compared for
+// equality: as a double it might equal a different number.
 func numberValue(text string) ref.Val {
 	if strings.ContainsAny(text, ".eE") {
 		f, err := strconv.ParseFloat(text, 64)
@@ -88,7 +88,7 @@ func (n *numeral) Type() ref.Type {
 // Value implements ref.Val.
 func (n *numeral) Value() any { return n.text }
 
-// Equal implements ref.Val. Integers of any size are compared exactly.
+// Equal implements ref.Val. It compares integers of any size exactly.
 func (n *numeral) Equal(other ref.Val) ref.Val {
 	mine := numberValue(n.text)
 	theirs := settle(other)

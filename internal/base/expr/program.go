@@ -17,14 +17,14 @@ import (
 type Program struct {
 	source  string
 	program cel.Program
-	metered bool // its worst case is beyond the limits, or unknown
+	metered bool // its worst case exceeds the limits, or is unknown
 	reads   Reads
 }
 
-// Source is the text that was compiled, without the leading '='.
+// Source returns the text that was compiled, without the leading '='.
 func (p *Program) Source() string { return p.source }
 
-// Reads tells what evaluations ask for. The lists are the caller's own.
+// Reads tells what evaluations read. The caller owns the lists.
 func (p *Program) Reads() Reads {
 	reads := p.reads
 	for _, list := range []*[]string{&reads.Steps, &reads.StepHeads, &reads.StepBodies, &reads.StepTexts, &reads.Params} {
@@ -33,8 +33,8 @@ func (p *Program) Reads() Reads {
 	return reads
 }
 
-// Bool evaluates a condition. Where it fails, or gives something else than true
-// or false, the answer is an error, which a guard turns into a refusal.
+// Bool evaluates a condition. If the evaluation fails, or its result is not true or false, Bool returns an error, which
+// a guard turns into a refusal.
 func (p *Program) Bool(in *Input) (bool, error) {
 	r := begin(in)
 	defer r.end()
@@ -49,8 +49,8 @@ func (p *Program) Bool(in *Input) (bool, error) {
 	return bool(truth), nil
 }
 
-// String evaluates to text: numbers and truth values have theirs, as JSON writes
-// them; lists, maps and null are errors.
+// String evaluates to text. Numbers and truth values give the text that JSON has for them. Lists, maps and null are
+// errors.
 func (p *Program) String(in *Input) (string, error) {
 	r := begin(in)
 	defer r.end()
@@ -79,7 +79,7 @@ func (p *Program) String(in *Input) (string, error) {
 	}
 }
 
-// Int evaluates to a whole number; anything else is an error.
+// Int evaluates to a whole number. Anything else is an error.
 func (p *Program) Int(in *Input) (int64, error) {
 	r := begin(in)
 	defer r.end()
@@ -94,9 +94,8 @@ func (p *Program) Int(in *Input) (int64, error) {
 	return int64(n), nil
 }
 
-// Value evaluates to a tree that jsonx.Append can write: nil, bool, string, int64,
-// uint64, float64, jsonx.Number, jsonx.Value (an untouched part of a body, which
-// keeps its own bytes), []any and map[string]any.
+// Value evaluates to a tree that jsonx.Append can write: nil, bool, string, int64, uint64, float64, jsonx.Number,
+// jsonx.Value (an untouched part of a body, which keeps its own bytes), []any and map[string]any.
 func (p *Program) Value(in *Input) (any, error) {
 	r := begin(in)
 	defer r.end()
@@ -126,11 +125,11 @@ func (p *Program) eval(r *run) (ref.Val, error) {
 	return value, nil
 }
 
-// evalMetered ends when the cost or time is used up, or the client is gone.
+// evalMetered stops when the cost or the time is used up, or the client is gone.
 func (p *Program) evalMetered(r *run) (ref.Val, error) {
 	ctx := context.Background()
 	if r.in.Request != nil {
-		ctx = exchange.MakerContext(r.in.Request) // its own may be that of an attempt, which has ended where the next one has got the response
+		ctx = exchange.MakerContext(r.in.Request) // its own may be that of an earlier attempt, which has ended
 	}
 	ctx, cancel := context.WithTimeout(ctx, maxTime)
 	defer cancel()

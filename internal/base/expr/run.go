@@ -14,16 +14,15 @@ import (
 	"github.com/weir-gateway/weir/internal/base/httpx"
 )
 
-// run is one evaluation: the variables, found when they are asked for. Runs are
-// pooled, and nothing of one may be kept after end; the fields in it are
-// values that point back at it, so that giving one out costs nothing.
+// run is one evaluation. It looks variables up on demand. Runs are pooled, and nothing that belongs to a run may be
+// retained after end. Its fields maps are values that point back to it, so that returning one costs nothing.
 type run struct {
 	in *Input
 	x  *exchange.Exchange
 
 	headers, cookies, query, path, responseHeaders, responseCookies fields
 	identity                                                        identity
-	requestBody, responseBody                                       ref.Val // once they were read
+	requestBody, responseBody                                       ref.Val // set once they were read
 }
 
 var runs = sync.Pool{New: func() any { //nolint:gochecknoglobals // a pool is no state
@@ -52,10 +51,10 @@ func (r *run) end() {
 	runs.Put(r)
 }
 
-// Parent says that there is no outer set of variables.
+// Parent returns nil: there is no outer set of variables.
 func (r *run) Parent() interpreter.Activation { return nil }
 
-// ResolveName gives the value of a variable.
+// ResolveName returns the value of a variable.
 func (r *run) ResolveName(name string) (any, bool) {
 	if r.in.Request != nil {
 		if v, ok := r.requestVariable(name); ok {
@@ -127,7 +126,7 @@ func (r *run) requestVariable(name string) (any, bool) {
 	}
 }
 
-// clientHost is the authority as the client sent it.
+// clientHost returns the authority as the client sent it.
 func clientHost(r *run) string {
 	if r.x.Client.Host != "" {
 		return r.x.Client.Host
@@ -135,7 +134,7 @@ func clientHost(r *run) string {
 	return r.in.Request.Host
 }
 
-// clientIP is the client's address, "" on a Unix socket.
+// clientIP returns the client's address, or "" for a Unix socket.
 func clientIP(x *exchange.Exchange) types.String {
 	if !x.Client.IP.IsValid() {
 		return ""
@@ -171,10 +170,10 @@ func (r *run) authVariable(name string) (any, bool) {
 	}
 }
 
-// nobody is the identity of a caller that was not authenticated. It is only read.
+// nobody is the identity of a caller that was not authenticated. It is read-only.
 var nobody exchange.Identity
 
-// once reads a body when it is first asked for.
+// once reads a body at its first use.
 func once(into *ref.Val, read func() (any, error)) ref.Val {
 	if *into == nil {
 		*into = body(read)
@@ -182,7 +181,7 @@ func once(into *ref.Val, read func() (any, error)) ref.Val {
 	return *into
 }
 
-// body gives a decoded body as a CEL value, or the error in its place.
+// body returns a decoded body as a CEL value, or an error value.
 func body(read func() (any, error)) ref.Val {
 	if read == nil {
 		return types.NewErr("there is no body to read here")
@@ -194,7 +193,7 @@ func body(read func() (any, error)) ref.Val {
 	return adapter{}.NativeToValue(tree)
 }
 
-// identity is the variable auth itself, which only has methods.
+// identity is the variable auth itself, which has only methods.
 type identity struct{ run *run }
 
 func (i *identity) Type() ref.Type { return celAuth }
@@ -211,7 +210,7 @@ func (i *identity) ConvertToNative(t reflect.Type) (any, error) {
 	return nil, fmt.Errorf("the identity is no %v", t)
 }
 
-// hasScope is auth.has('scope').
+// hasScope implements auth.has('scope').
 func hasScope(who, scope ref.Val) ref.Val {
 	i, ok := who.(*identity)
 	want, isText := scope.(types.String)

@@ -10,7 +10,7 @@ import (
 	"cel.dev/cel-go/interpreter"
 )
 
-// settle gives a numeral's value, and lists and objects in which numbers are settled.
+// settle converts a numeral to its value, and a list or object to one whose numbers are settled.
 func settle(v ref.Val) ref.Val {
 	switch v := v.(type) {
 	case *numeral:
@@ -27,7 +27,7 @@ func settle(v ref.Val) ref.Val {
 	return v
 }
 
-// settleScalar leaves lists and objects as they are.
+// settleScalar is like settle, but leaves lists and objects as they are.
 func settleScalar(v ref.Val) ref.Val {
 	if n, ok := v.(*numeral); ok {
 		return numberValue(n.text)
@@ -35,9 +35,8 @@ func settleScalar(v ref.Val) ref.Val {
 	return v
 }
 
-// settleArguments decorates the plan: what a call is given is settled, so that
-// no function of any library meets a numeral. What only selects, chooses
-// or collects passes values on as they are.
+// settleArguments decorates the plan so that the arguments of calls are settled, and no library function receives a
+// numeral. Operations that only select, choose or collect pass values on unchanged.
 func settleArguments(tree *ast.AST) interpreter.InterpretableDecoratorV2 {
 	settled := map[int64]func(ref.Val) ref.Val{}
 	ast.PostOrderVisit(tree.Expr(), ast.NewExprVisitor(func(e ast.Expr) {
@@ -45,7 +44,7 @@ func settleArguments(tree *ast.AST) interpreter.InterpretableDecoratorV2 {
 			return
 		}
 		how := settle
-		if e.AsCall().FunctionName() == operators.Add { // of lists: their elements are passed on
+		if e.AsCall().FunctionName() == operators.Add { // if these are lists, their elements are passed on
 			how = settleScalar
 		}
 		args := e.AsCall().Args()

@@ -61,7 +61,7 @@ func (s *step) field(name string) any {
 // Type implements ref.Val.
 func (s *step) Type() ref.Type { return celStep }
 
-// Value implements ref.Val; the getters of the type's fields are given it.
+// Value implements ref.Val. The getters of the type's fields receive its result.
 func (s *step) Value() any { return s }
 
 // Equal implements ref.Val.

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// foreign are names that other programs have for ours, without capitals and underscores.
+// foreign maps names from other programs to ours. The keys are in lower case and without underscores.
 var foreign = map[string]string{
 	"req": "request", "resp": "response", "res": "response", "verb": "request.method",
 	"url": requestPath, "uri": requestPath, "querystring": requestQuery,
@@ -17,12 +17,12 @@ var foreign = map[string]string{
 	"code": responseStatus, "statuscode": responseStatus,
 }
 
-// plainName is what may stand behind a dot.
+// plainName matches a name that may follow a dot.
 var plainName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
-// meant suggests query.page to who wrote request.query_params.page and client.ip to who wrote
-// request.client.ip, or is "": a root that stands below another one, or a name that is not ours.
-// rest is what follows the name.
+// meant suggests query.page to a user who wrote request.query_params.page, and client.ip to a user who wrote
+// request.client.ip. It handles a root below another root, and a name from another program. rest is what follows the
+// name. It returns "" if it has no suggestion.
 func (r *resolver) meant(name string, rest []link) string {
 	ours := name
 	if _, root := scopeOf[name]; !root {
@@ -38,8 +38,8 @@ func (r *resolver) meant(name string, rest []link) string {
 	return didYouMeanThis(ours)
 }
 
-// membersOf suggests query.page to who wrote request.query.page, or is "": name is that of a string
-// beside which there is a map of its parts.
+// membersOf suggests query.page to a user who wrote request.query.page. name is the name of a string that is also the
+// name of a map of its parts. It returns "" if there is no such map.
 func membersOf(name string, rest []link) string {
 	if variables[name] != celFields {
 		return ""
@@ -47,7 +47,7 @@ func membersOf(name string, rest []link) string {
 	return didYouMeanThis(below(name, rest))
 }
 
-// below is name with what follows it at once.
+// below returns name with the first element of rest appended.
 func below(name string, rest []link) string {
 	switch {
 	case len(rest) == 0:
@@ -59,7 +59,7 @@ func below(name string, rest []link) string {
 	}
 }
 
-// didYouMeanThis asks for a name that may be in brackets already, whose quotes are enough.
+// didYouMeanThis suggests a name. A name in brackets has quotes already and gets no more.
 func didYouMeanThis(name string) string {
 	if strings.Contains(name, "'") {
 		return "did you mean " + name + "?"
@@ -67,7 +67,7 @@ func didYouMeanThis(name string) string {
 	return "did you mean " + quoted(name) + "?"
 }
 
-// didYouMean suggests the known name that is nearest to a misspelt one, or is "".
+// didYouMean suggests the known name that is nearest to a misspelt one, or returns "".
 func didYouMean(name string, known []string) string {
 	slices.Sort(known)
 	best, distance := "", max(2, len(name)/3)+1
@@ -82,7 +82,7 @@ func didYouMean(name string, known []string) string {
 	return "did you mean " + quoted(best) + "?"
 }
 
-// orList falls back from a suggestion to all there is.
+// orList returns the suggestion, or a list of all known names if there is none.
 func orList(suggestion string, known []string) string {
 	if suggestion != "" {
 		return suggestion
@@ -90,8 +90,8 @@ func orList(suggestion string, known []string) string {
 	return "it has " + strings.Join(known, ", ")
 }
 
-// editDistance counts the insertions, deletions, replacements and swaps of
-// neighbours between a and b (optimal string alignment), in bytes.
+// editDistance counts the insertions, deletions, replacements and swaps of adjacent bytes between a and b (optimal
+// string alignment).
 func editDistance(a, b string) int {
 	before, last, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
 	for j := range last {

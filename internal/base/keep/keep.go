@@ -1,23 +1,21 @@
-// Package keep is how a part of a snapshot has state that lives longer than the
-// snapshot: the counters of a limit, keys that are refreshed in the background,
-// what was verified already.
+// Package keep lets a part of a snapshot have state that lives longer than the snapshot: the counters of a limit, keys
+// that are refreshed in the background, results of earlier verifications.
 package keep
 
 import "context"
 
-// Keeper gives the state of that identity, which says everything that makes it
-// another one when it changes; all who name the same share it. makeIt is called
-// where nothing of that identity lives yet. It may start goroutines, which the
-// function that it gives ends once no snapshot uses the state; that function may be
-// nil. Where a config is only checked, makeIt is not called and the state is nil.
+// Keeper returns the state with that identity. The identity contains everything that makes it a different state when it
+// changes. All callers with the same identity share the state. If there is no state with that identity, makeIt is
+// called. It may start goroutines; the function that it returns must end them. That function is called once no snapshot
+// uses the state, and may be nil. If a config is only checked, makeIt is not called and the state is nil.
 //
-// A Keeper belongs to one kind of part, and is used only while that is built.
+// A Keeper belongs to one kind of part, and may only be used while a part is built.
 type Keeper func(identity string, makeIt func() (any, func(context.Context), error)) (any, error)
 
-// In gives state of type T that k keeps. Of a config that is only checked it is the
-// zero T, and what is built on it must never run.
+// In returns state of type T from k. If a config is only checked, it returns the zero T, and what is built on it must
+// never run.
 func In[T any](k Keeper, identity string, makeIt func() (T, func(context.Context), error)) (T, error) {
 	kept, err := k(identity, func() (any, func(context.Context), error) { return makeIt() })
-	value, _ := kept.(T) // nil where a config is only checked
+	value, _ := kept.(T) // nil if a config is only checked
 	return value, err
 }

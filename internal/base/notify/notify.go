@@ -1,5 +1,5 @@
-// Package notify has the system say that something in a folder has changed. What
-// has changed, and how, it does not say: whoever is told looks.
+// Package notify reports that something in a folder has changed. It does not report what has changed, and how: the
+// receiver must look.
 package notify
 
 import (
@@ -7,38 +7,37 @@ import (
 	"sync"
 )
 
-// Watcher tells of changes in folders. Until it is closed it owns a goroutine. Its
-// methods may be called concurrently, and do not wait for who reads its channels.
+// Watcher reports changes in folders. Until it is closed it owns a goroutine. Its methods may be called concurrently,
+// and do not wait for the reader of its channels.
 type Watcher struct {
-	// Events are the paths of what was made, written, moved or removed in a folder,
-	// or of which something else than the content was changed (its mode): the folder
-	// as it was added, joined with the name. It is the folder alone where that was
-	// moved, removed or unmounted, or was changed itself: then whoever wants to go on
-	// adds it again, for the path may lead elsewhere now, and removes it.
+	// Events receives the paths of files that were made, written, moved or removed in a folder, or of which something
+	// other than the content was changed (the mode). A path is the folder as it was added, joined with the name. It is
+	// the folder alone if the folder was moved, removed or unmounted, or was changed itself. To continue watching, add
+	// the folder again, because the path may lead elsewhere now, and remove it once.
 	//
-	// A path may be told several times, and once more after its folder was removed.
+	// A path may be reported several times, and once more after its folder was removed.
 	Events <-chan string
-	// Errors say that something was lost, so that any folder may have changed.
+	// Errors receives an error if events were lost, so that any folder may have changed.
 	Errors <-chan error
 
 	events chan string
 	errors chan error
-	closed chan struct{} // by Close
-	ended  chan struct{} // by the goroutine
+	closed chan struct{} // closed by Close
+	ended  chan struct{} // closed by the goroutine
 	close  func() error
 	system *system
 
 	mu    sync.Mutex
-	added map[string]watched // by folder
+	added map[string]watched // key: folder
 }
 
-// watched is what is asked of one folder.
+// watched is what was requested for one folder.
 type watched struct {
 	times   int  // how often it was added
-	content bool // what is written to its files is told too
+	content bool // writes to its files are reported, too
 }
 
-// New makes a Watcher of nothing yet. The system has a limit on how many there may be.
+// New makes a Watcher that watches nothing yet. The system limits how many there may be.
 func New() (*Watcher, error) {
 	s, err := open()
 	if err != nil {
@@ -62,14 +61,14 @@ func New() (*Watcher, error) {
 	return w, nil
 }
 
-// Add watches a folder, through a link that leads to it. What was added several times
-// is watched until it was removed as often, and is watched as it is at the last time:
-// the path may lead to another folder than before.
+// Add watches a folder; if the path is a link, it watches the folder that the link leads to. A folder that was added
+// several times is watched until it was removed as often. Each Add watches the folder that the path leads to at that
+// time, which may differ from the one before.
 func (w *Watcher) Add(folder string) error { return w.add(folder, true) }
 
-// AddNames is Add for whoever wants to know which names come and go, and to what, and
-// nothing of what is written to files: where a system can, it does not tell of that. A
-// folder that was added both ways is told of by both until it was removed as often.
+// AddNames is like Add, but only for names that appear, disappear or change what they stand for. If the system supports
+// it, writes to files are not reported. A folder that was added with both methods is watched in both ways until it was
+// removed as often as it was added.
 func (w *Watcher) AddNames(folder string) error { return w.add(folder, false) }
 
 func (w *Watcher) add(folder string, content bool) error {
@@ -86,7 +85,7 @@ func (w *Watcher) add(folder string, content bool) error {
 	return nil
 }
 
-// Remove ends what one Add has begun, if there was one, be the folder there or gone.
+// Remove undoes one Add, if there was one, whether the folder still exists or not.
 func (w *Watcher) Remove(folder string) {
 	folder = filepath.Clean(folder)
 	w.mu.Lock()
@@ -100,11 +99,11 @@ func (w *Watcher) Remove(folder string) {
 	w.system.remove(folder)
 }
 
-// Close ends the watching, and returns when it has ended, whoever reads the channels
-// or does not. They are not closed. What is added later is refused.
+// Close ends the watching, and returns when it has ended. It does not need a reader of the channels, and does not close
+// them. After Close, Add fails.
 func (w *Watcher) Close() error { return w.close() }
 
-// tell tells of a path; it gives false where the Watcher is closed.
+// tell reports a path. It returns false if the Watcher is closed.
 func (w *Watcher) tell(path string) bool {
 	select {
 	case w.events <- path:
@@ -114,7 +113,7 @@ func (w *Watcher) tell(path string) bool {
 	}
 }
 
-// fail tells of an error, as tell does of a path.
+// fail reports an error. It returns false if the Watcher is closed.
 func (w *Watcher) fail(err error) bool {
 	select {
 	case w.errors <- err:

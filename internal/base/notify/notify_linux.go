@@ -12,35 +12,35 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What is told of a folder (inotify(7)): of its names, and what is written to its
-// files. IN_UNMOUNT, IN_IGNORED and IN_Q_OVERFLOW come unasked.
+// What is requested for a folder (inotify(7)): changes of its names, and writes to its files. IN_UNMOUNT, IN_IGNORED
+// and IN_Q_OVERFLOW come without a request.
 const (
 	ofNames = unix.IN_CREATE | unix.IN_ATTRIB | unix.IN_DELETE | unix.IN_DELETE_SELF |
 		unix.IN_MOVED_FROM | unix.IN_MOVED_TO | unix.IN_MOVE_SELF
 	ofContent = unix.IN_MODIFY
 )
 
-// atOnce is how many bytes of events are read at once: fifteen with the longest
-// names that there are, far more of usual ones.
+// atOnce is how many bytes of events are read at once: fifteen events with the longest possible names, and far more
+// with usual names.
 const atOnce = 4096
 
-// What is told by Errors.
+// The errors that Errors receives.
 var (
 	errOverflow = errors.New("more has changed than the system remembers (fs.inotify.max_queued_events)")
 	errGarbled  = errors.New("the system told of changes in a form that is not known")
 )
 
-// system is inotify. The kernel watches inodes, which it numbers: several paths may
-// lead to one, and a path may lead to another one later.
+// system is inotify. The kernel watches inodes, and numbers their watches. Several paths may lead to one inode, and a
+// path may lead to another inode later.
 type system struct {
-	file *os.File // does not block, so that Go's poller waits for it, and Close ends that
-	// buffer stands here, not in run: Go begins each goroutine with as much stack as
-	// all use on average, and one of 64 KiB makes that of every connection larger.
+	file *os.File // non-blocking, so that Go's poller waits for it, and Close ends the wait
+	// buffer is here and not in run. Go starts each goroutine with the average stack size of all goroutines, so a stack
+	// of 64 KiB would enlarge that of every connection.
 	buffer []byte
 
 	mu      sync.Mutex
-	numbers map[string]int32   // of folders
-	folders map[int32][]string // by their numbers
+	numbers map[string]int32   // by folder
+	folders map[int32][]string // by number
 }
 
 func open() (*system, error) {
@@ -49,7 +49,7 @@ func open() (*system, error) {
 		return nil, os.NewSyscallError("inotify_init1", err)
 	}
 	file := os.NewFile(uintptr(descriptor), "inotify")
-	// A file that the poller has not taken cannot be waited for; this says so.
+	// Waiting for a file is impossible if the poller has not accepted it. SetReadDeadline reports that.
 	if err := file.SetReadDeadline(time.Time{}); err != nil {
 		return nil, errors.Join(err, file.Close())
 	}
@@ -58,10 +58,9 @@ func open() (*system, error) {
 
 func (s *system) close() error { return s.file.Close() }
 
-// add watches a folder. One that is watched already, and is another one by now, is
-// watched as it is now.
+// add watches a folder. If the path is watched already but now leads to another folder, that folder is watched instead.
 func (s *system) add(folder string, content bool) error {
-	// What is asked for by this path does not end what was by another that leads here.
+	// Adding to the mask keeps what was requested by another path to the same inode.
 	mask := uint32(ofNames | unix.IN_MASK_ADD)
 	if content {
 		mask |= ofContent
@@ -90,7 +89,7 @@ func (s *system) remove(folder string) {
 	s.leave(folder)
 }
 
-// leave ends the watch of a folder. That of its inode ends with the last path to it.
+// leave ends the watch of a folder. The watch of its inode ends with the last path to it.
 func (s *system) leave(folder string) {
 	number, watched := s.numbers[folder]
 	if !watched {
@@ -102,11 +101,11 @@ func (s *system) leave(folder string) {
 		return
 	}
 	delete(s.folders, number)
-	// It fails where the inode is gone, and its watch with it.
+	// This fails if the inode is gone, and its watch with it.
 	_, _ = s.call(func(descriptor int) (int, error) { return unix.InotifyRmWatch(descriptor, uint32(number)) })
 }
 
-// call calls the kernel with a descriptor that is not closed meanwhile.
+// call calls do with a descriptor that cannot be closed meanwhile.
 func (s *system) call(do func(descriptor int) (int, error)) (number int32, err error) {
 	raw, err := s.file.SyscallConn()
 	if err != nil {
@@ -123,11 +122,11 @@ func (s *system) call(do func(descriptor int) (int, error)) (number int32, err e
 	return number, err
 }
 
-// run tells of events until the Watcher is closed.
+// run reports events until the Watcher is closed.
 func (w *Watcher) run() {
 	for {
 		n, err := w.system.file.Read(w.system.buffer)
-		if err != nil { // by Close; for another reason only where the kernel breaks its word
+		if err != nil { // by Close; any other error would be unexpected
 			if !errors.Is(err, os.ErrClosed) {
 				w.fail(fmt.Errorf("nothing is told of changed files any more: %w", err))
 			}
@@ -139,7 +138,7 @@ func (w *Watcher) run() {
 	}
 }
 
-// hear tells of the events that were read; it gives false where the Watcher is closed.
+// hear reports the events that were read. It returns false if the Watcher is closed.
 func (w *Watcher) hear(events []byte) bool {
 	for len(events) > 0 {
 		e, rest, ok := parse(events)
@@ -159,18 +158,18 @@ func (w *Watcher) hear(events []byte) bool {
 	return true
 }
 
-// concerned gives the paths that are told of an event. A folder that was moved is
-// watched until it is removed: it may be watched by its new path already.
+// concerned returns the paths that are to be reported for an event. A folder that was moved stays watched until it is
+// removed, because it may already be watched by its new path.
 func (s *system) concerned(e event) []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	folders := s.folders[e.number] // none where it was removed: its number is not given again
+	folders := s.folders[e.number] // none if it was removed: numbers are not reused
 	if e.mask&unix.IN_IGNORED != 0 {
 		delete(s.folders, e.number)
 		for _, folder := range folders {
 			delete(s.numbers, folder)
 		}
-		return nil // what has ended it was told before
+		return nil // the event that ended the watch was reported before
 	}
 	paths := make([]string, 0, len(folders))
 	for _, folder := range folders {

@@ -8,11 +8,10 @@ import (
 	"github.com/fsnotify/fsnotify"
 )
 
-// system is what fsnotify makes of the others. add and remove are not called
-// concurrently.
+// system is fsnotify on other systems. add and remove must not be called concurrently.
 type system struct {
 	watcher *fsnotify.Watcher
-	folders map[string]os.FileInfo // as they were when they were added
+	folders map[string]os.FileInfo // as they were when added
 }
 
 func open() (*system, error) {
@@ -25,9 +24,8 @@ func open() (*system, error) {
 
 func (s *system) close() error { return s.watcher.Close() } //nolint:wrapcheck // as above
 
-// add watches a folder. fsnotify goes on with the one that it knows by the path,
-// where it has not heard that there is another one by now, and tells of content
-// always.
+// add watches a folder. fsnotify keeps watching the folder that it knows by the path if it has not noticed that there
+// is another one by now. It always reports writes to files.
 func (s *system) add(folder string, _ bool) error {
 	now, err := os.Stat(folder)
 	if err != nil {
@@ -46,10 +44,10 @@ func (s *system) add(folder string, _ bool) error {
 // remove ends the watch of a folder, if there is one.
 func (s *system) remove(folder string) {
 	delete(s.folders, folder)
-	_ = s.watcher.Remove(folder) // a folder that is gone is watched no more
+	_ = s.watcher.Remove(folder) // a folder that is gone is no longer watched
 }
 
-// run tells of events until the Watcher is closed.
+// run reports events until the Watcher is closed.
 func (w *Watcher) run() {
 	for {
 		select {

@@ -2,7 +2,7 @@ package pattern
 
 import "strings"
 
-// Glob reports whether pattern, in which each * stands for any text, matches all of s. Grants are written in this form.
+// Glob reports whether pattern matches s. Each * in pattern stands for any text. Grants are written in this form.
 func Glob(pattern, s string) bool {
 	head, rest, wild := strings.Cut(pattern, "*")
 	if !wild {

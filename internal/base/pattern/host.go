@@ -6,14 +6,14 @@ import (
 	"strings"
 )
 
-// Host is a parsed host pattern. The order of precedence is: exact patterns, then wildcards and labels with the longer
-// suffix first (with the same suffix the label, which covers less), then no host pattern.
+// Host is a parsed host pattern. The order of precedence is: first an exact host, then wildcards and labels, with the
+// longer suffix first (with the same suffix the label, which covers less), then no host.
 type Host struct {
 	Kind HostKind
-	// Name is the whole name of a HostExact. For the other kinds it is the suffix with its leading dot: ".shop.dev". It
-	// is lower case and without a trailing dot.
+	// Name is the whole name of a HostExact. For the others it is the suffix with its leading dot: ".shop.dev". It is
+	// in lower case and without a trailing dot.
 	Name string
-	// Param is the name under which the label of a HostLabel is captured.
+	// Param is the name under which a HostLabel's label is captured.
 	Param string
 }
 
@@ -29,8 +29,7 @@ const (
 
 const maxHostname = 253 // RFC 1035 section 2.3.4, without the root's dot
 
-// ParseHost reads a host pattern: "shop.dev", "*.shop.dev", "{tenant}.shop.dev"
-// or an IP address. Errors are *Error.
+// ParseHost parses a host pattern: "shop.dev", "*.shop.dev", "{tenant}.shop.dev" or an IP address. Errors are *Error.
 func ParseHost(text string) (Host, error) {
 	if addr, err := netip.ParseAddr(strings.Trim(text, "[]")); err == nil {
 		return Host{Kind: HostExact, Name: addr.Unmap().WithZone("").String()}, nil
@@ -93,7 +92,7 @@ func checkLabel(label, text string, offset int) error {
 	return nil
 }
 
-// String writes the pattern in its normalised form, which parses to an equal pattern.
+// String returns the pattern in its normalised form, which parses to the same pattern.
 func (h Host) String() string {
 	switch h.Kind {
 	case HostWildcard:
@@ -113,7 +112,7 @@ func (h Host) Shape() string {
 	return h.String()
 }
 
-// Covers reports whether every host that matches other matches h too.
+// Covers reports whether every host that matches other also matches h.
 func (h Host) Covers(other Host) bool {
 	switch h.Kind {
 	case HostExact:

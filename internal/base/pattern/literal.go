@@ -7,11 +7,11 @@ import (
 	"github.com/weir-gateway/weir/internal/base/httpx"
 )
 
-// NormalizeLiteral converts the literal text of one segment of a pattern into the form that normalised request paths
-// have, so that both are compared as bytes. Percent-encoded unreserved characters are decoded, the digits of every
-// other encoding are made upper case, and characters that may not occur in a path as they are (blanks, quotes,
-// everything non-ASCII) are percent-encoded (RFC 3986 sections 2.3, 3.3 and 6.2.2). Reserved characters stay as
-// written: "%3A" and ":" are different paths.
+// NormalizeLiteral converts the literal text of one segment of a pattern to the form of normalised request paths, so
+// that both can be compared as bytes. It decodes percent-encoded unreserved characters, makes the digits of every other
+// encoding upper case, and percent-encodes what may not appear in a path as it is (blanks, quotes, everything beyond
+// ASCII) (RFC 3986 sections 2.3, 3.3 and 6.2.2). Reserved characters stay as they were written: "%3A" and ":" are
+// different paths.
 func NormalizeLiteral(text string) (string, *Error) {
 	var b strings.Builder
 	for i := 0; i < len(text); i++ {
@@ -56,7 +56,7 @@ func writeEscaped(b *strings.Builder, decoded byte, i int) *Error {
 	return nil
 }
 
-// isPathChar reports whether c may occur in a segment unencoded (RFC 3986 section 3.3).
+// isPathChar reports whether c may appear in a segment unencoded (RFC 3986 section 3.3).
 func isPathChar(c byte) bool {
 	return httpx.IsUnreserved(c) || strings.IndexByte("!$&'()*+,;=:@", c) >= 0
 }

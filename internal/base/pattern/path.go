@@ -1,5 +1,5 @@
-// Package pattern is the grammar of paths and hosts that routes match, and that listeners and groups are bounded by.
-// All code that reads, compares or serves a pattern parses it here, so that it means the same requests everywhere.
+// Package pattern is the grammar of the paths and hosts that routes match, and that listeners and groups are bounded
+// by. All code that parses, compares or serves a pattern uses this package, so that all of it means the same requests.
 //
 //   - path.go: paths; literal.go: their text in the form of normalised requests.
 //   - host.go: hosts.
@@ -14,7 +14,7 @@ import (
 	"github.com/weir-gateway/weir/internal/base/httpx"
 )
 
-// Path is a parsed path pattern of Weir's grammar. It is a list of segments, which are the parts between the slashes:
+// Path is a parsed path pattern of Weir's grammar. It is a list of segments, the parts between the slashes:
 //
 //	/orders/{id}        a literal and a parameter
 //	/files/{name}.json  a literal, and a parameter with a literal suffix
@@ -23,45 +23,45 @@ import (
 //	/files/{path...}    everything below /files, and /files itself, by name
 //	/files/**           the same without a name
 //
-// A normalised path "/a/b" has the segments "a" and "b", "/" has one empty segment and "/a/" has "a" and an empty one.
-// So a trailing slash counts, in the path and in the pattern: a pattern that ends in a slash ends in an empty Literal
+// A normalised path "/a/b" has the segments "a" and "b", "/" has one empty segment, and "/a/" has "a" and an empty one.
+// So a trailing slash matters, in the path and in the pattern: a pattern that ends in a slash ends in an empty Literal
 // segment. No other segment is ever empty.
 type Path struct {
 	// Segments has at least one element. Only the last one may be a Rest.
 	Segments []Segment
 }
 
-// SegmentKind is how a segment of a pattern matches. Its order is the order of precedence: a smaller kind is more
+// SegmentKind is how a segment of a pattern matches. The order is the order of precedence: a smaller kind is more
 // specific.
 type SegmentKind uint8
 
 // The kinds of segments.
 const (
-	// Literal matches a segment that equals Prefix, byte by byte.
+	// Literal matches the segment that equals Prefix, byte by byte.
 	Literal SegmentKind = iota
-	// Mixed matches a segment that begins with Prefix and ends with Suffix, one
-	// of which is not empty, with at least one byte between them.
+	// Mixed matches a segment that begins with Prefix and ends with Suffix, with at least one byte between them. Prefix
+	// and Suffix are not both empty.
 	Mixed
-	// Param matches any one non-empty segment.
+	// Param matches any one segment that is not empty.
 	Param
-	// Rest matches all remaining segments, even if there are none: /x/** covers /x, /x/ and /x/y/z. It is always the
-	// last.
+	// Rest matches all remaining segments, or none at all: /x/** covers /x, /x/ and /x/y/z. It is always the last
+	// segment.
 	Rest
 )
 
-// Segment is what one segment of a path must look like. Prefix and Suffix have the form of normalised request paths
-// (see NormalizeLiteral), so that they can be compared with the path's own bytes.
+// Segment is what one segment of a path must look like. Prefix and Suffix are in the form of normalised request paths
+// (see NormalizeLiteral), so that they can be compared with the path's bytes.
 type Segment struct {
 	Kind   SegmentKind
-	Prefix string // the whole text of a Literal; the text before the parameter of a Mixed
-	Suffix string // the text after the parameter of a Mixed
+	Prefix string // the whole text of a Literal; the text before a Mixed's parameter
+	Suffix string // the text after a Mixed's parameter
 	// Name is the name under which the value is captured; "" for a Literal and for `**`.
 	Name string
 }
 
 // Error is a mistake in a path or host pattern.
 type Error struct {
-	Offset int    // in bytes, in the pattern
+	Offset int    // position in the pattern, in bytes
 	Text   string // what is wrong
 	Fix    string // what to write instead; may be empty
 }
@@ -73,7 +73,7 @@ func (e *Error) Error() string {
 	return e.Text + "; " + e.Fix
 }
 
-// ParsePath reads a path pattern. Errors are *Error.
+// ParsePath parses a path pattern. Errors are *Error.
 func ParsePath(text string) (Path, error) {
 	if !strings.HasPrefix(text, "/") {
 		return Path{}, &Error{0, fmt.Sprintf("the path %q does not begin with a slash", text), fmt.Sprintf("write %q", "/"+text)}
@@ -96,7 +96,7 @@ func ParsePath(text string) (Path, error) {
 	return p, nil
 }
 
-// checkSegment checks the rules that involve more than one segment.
+// checkSegment enforces the rules that concern more than one segment.
 func checkSegment(s Segment, part string, offset int, last bool, seen map[string]bool) error {
 	switch {
 	case part == "" && !last:
@@ -112,7 +112,7 @@ func checkSegment(s Segment, part string, offset int, last bool, seen map[string
 	return nil
 }
 
-// parseSegment parses the part between two slashes; offset is where it begins.
+// parseSegment parses the text between two slashes, which begins at offset.
 func parseSegment(part string, offset int) (Segment, error) {
 	if part == "**" {
 		return Segment{Kind: Rest}, nil
@@ -180,7 +180,7 @@ func paramSegment(prefix, inner, suffix string, offset int) (Segment, error) {
 	return Segment{Kind: kind, Prefix: before, Suffix: after, Name: name}, nil
 }
 
-// reachable refuses text that no normalised path can contain, such as invalid UTF-8.
+// reachable refuses a segment that no normalised path can contain, such as invalid UTF-8.
 func reachable(text, part string, offset int) error {
 	if _, err := httpx.NormalizePath("/" + text); err != nil {
 		why := err.Error()
@@ -229,7 +229,7 @@ func (p Path) Rest() (Segment, bool) {
 	return Segment{}, false
 }
 
-// String writes the pattern in its normalised form, which parses to an equal pattern.
+// String returns the pattern in its normalised form, which parses to the same pattern.
 func (p Path) String() string {
 	return p.write(func(s Segment) string {
 		switch {
@@ -243,8 +243,7 @@ func (p Path) String() string {
 	})
 }
 
-// Shape is the pattern without its names: two patterns match the same paths
-// exactly when their shapes are equal.
+// Shape is the pattern without its names: two patterns match the same paths exactly when their shapes are equal.
 func (p Path) Shape() string {
 	return p.write(func(s Segment) string {
 		if s.Kind == Rest {

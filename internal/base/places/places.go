@@ -1,5 +1,5 @@
-// Package places has the system tell of what happens to what paths lead to: files
-// that are replaced, links that are pointed elsewhere, folders that come and go.
+// Package places makes the system report changes of what paths lead to: files that are replaced, links that are pointed
+// elsewhere, folders that come and go.
 package places
 
 import (
@@ -11,23 +11,22 @@ import (
 	"strings"
 )
 
-// Watched are the folders that the system watches for us. Files are never watched
-// themselves: whoever replaces a file would take the watch away with it. It is for
-// one goroutine.
+// Watched are the folders that the system watches for us. Files themselves are never watched, because replacing a file
+// would end its watch. Watched must be used by one goroutine.
 type Watched struct {
-	// Of tells which names within a folder that was itself named are of interest.
+	// Of reports whether a name in a folder that is itself one of the paths is of interest.
 	Of func(name string) bool
 
 	folders map[string]*folder
 	names   places
 }
 
-// folder is one that is watched.
+// folder is a watched folder.
 type folder struct {
 	info    os.FileInfo // as it was when the watch was set
-	content bool        // what is written to its files is told too
-	// told: something has happened to itself. It may have been removed and made anew,
-	// and look like the same, for systems give a number again that has become free.
+	content bool        // writes to its files are reported, too
+	// told says that something has happened to the folder itself. It may have been removed and made again and look the
+	// same, because systems reuse inode numbers.
 	told bool
 }
 
@@ -41,9 +40,8 @@ func (p places) add(folder, name string) {
 	p[folder][name] = true
 }
 
-// content adds a name of which matters too what is written to it. Of the others, such
-// as the folders on the way, matters only what they are: a folder that holds no more
-// than such may hold files that somebody writes to all the time.
+// content adds a name whose file content matters, too. Of other names, such as the folders on the way, only what they
+// are matters. A folder that has only such names may contain other files that are written all the time.
 func (p places) content(folder, name string) {
 	p.add(folder, name)
 	p.add(folder, ofContent)
@@ -60,12 +58,12 @@ func placesOf(paths []string) places {
 	return p
 }
 
-// mostLinks is how many links are followed before they are taken for a circle.
+// mostLinks is how many links are followed before they are considered a loop.
 const mostLinks = 40
 
-// walk goes from the root to the end of path, through its links, and notes each
-// link, since it may be pointed elsewhere (a ConfigMap's ..data is), and the end.
-// Where the path ends early, what is missing is noted: it may come.
+// walk goes from the root to the end of path, through its links. It records each link, because the link may be pointed
+// elsewhere (a ConfigMap's ..data is), and the end. If the path ends early, walk records the missing name, which may
+// appear later.
 func (p places) walk(path string) {
 	volume := filepath.VolumeName(path)
 	at := volume + string(filepath.Separator)
@@ -76,10 +74,10 @@ func (p places) walk(path string) {
 		next := filepath.Join(at, name)
 		info, err := os.Lstat(next)
 		switch {
-		case err != nil && len(rest) == 0: // when it has come, it is still being written
+		case err != nil && len(rest) == 0: // when it appears, it is still being written
 			p.content(at, name)
 			return
-		case err != nil: // it is found again when it has come
+		case err != nil: // when it appears, the path is walked again
 			p.add(at, name)
 			return
 		case info.Mode()&os.ModeSymlink != 0 && links < mostLinks:
@@ -103,7 +101,7 @@ func (p places) walk(path string) {
 	}
 }
 
-// end notes where a path ends, and the folder that it is in: that may be replaced.
+// end records where a path ends, and the folder that contains it, because that may be replaced.
 func (p places) end(folder, name string) {
 	if info, err := os.Stat(filepath.Join(folder, name)); err == nil && info.IsDir() {
 		p.add(folder, name)
@@ -116,35 +114,32 @@ func (p places) end(folder, name string) {
 	}
 }
 
-// ofInterest stands for what Of tells, in a folder that was named itself. It is no
-// file's name.
+// ofInterest stands for the names that Of selects, in a folder that is itself one of the paths. It cannot be the name
+// of a file.
 const ofInterest = "/"
 
-// ofContent stands, in a folder, for names of which the content matters. It is no
-// file's name.
+// ofContent marks a folder with names whose content matters. It cannot be the name of a file.
 const ofContent = "//"
 
-// Everything stands, at the end of a path, for whatever a folder holds.
+// Everything at the end of a path stands for everything in a folder.
 const Everything = "*"
 
-// cheapFolders tells whether a folder can be watched without opening each file in
-// it, as kqueue does.
+// cheapFolders reports whether a folder can be watched without opening each file in it, which kqueue has to do.
 func cheapFolders() bool { return runtime.GOOS == "linux" || runtime.GOOS == "windows" }
 
-// Notifier is what of a notify.Watcher is needed here: what is added twice is watched
-// until it is removed twice.
+// Notifier is the part of notify.Watcher that is needed here. A folder that is added twice is watched until it is
+// removed twice.
 type Notifier interface {
 	Add(folder string) error
-	AddNames(folder string) error // does not tell of what is written to files
+	AddNames(folder string) error // does not report writes to files
 	Remove(folder string)
 }
 
-// mostWalks bounds how often paths are walked that change all the time.
+// mostWalks bounds how often paths are walked that keep changing.
 const mostWalks = 20
 
-// Follow watches what paths lead through now, and nothing else. What comes between
-// looking for it and watching its folder is told by nobody, so it looks again until
-// nothing more is to be watched.
+// Follow watches what paths lead through now, and nothing else. A change between looking at a name and watching its
+// folder is not reported, so Follow looks again until there is nothing more to watch.
 func (w *Watched) Follow(system Notifier, paths []string) (err error) {
 	for range mostWalks {
 		before := w.names
@@ -157,8 +152,8 @@ func (w *Watched) Follow(system Notifier, paths []string) (err error) {
 	return err
 }
 
-// watch watches the folders of names, and tells whether there was one that it had
-// not watched before, or not for content.
+// watch watches the folders of names. It reports whether there was a folder that it had not watched before, or not for
+// content.
 func (w *Watched) watch(system Notifier) (more bool, err error) {
 	if w.folders == nil {
 		w.folders = map[string]*folder{}
@@ -184,13 +179,13 @@ func (w *Watched) watch(system Notifier) (more bool, err error) {
 		}
 		w.folders[path], more = f, true
 	}
-	for _, path := range left { // after the others: what is watched on misses nothing between
+	for _, path := range left { // after the others, so that folders that stay watched miss nothing
 		system.Remove(path)
 	}
 	return more, errors.Join(problems...)
 }
 
-// begin has the system watch a folder.
+// begin makes the system watch a folder.
 func begin(system Notifier, path string, content bool) (*folder, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -206,8 +201,8 @@ func begin(system Notifier, path string, content bool) (*folder, error) {
 	return &folder{info: info, content: content}, nil
 }
 
-// Concerns tells whether a path of which the system has told may be about what is
-// watched. What it has told is kept in mind until the next Follow.
+// Concerns reports whether a path that the system has reported may be about what is watched. It remembers reports about
+// a folder itself until the next Follow.
 func (w *Watched) Concerns(path string) bool {
 	if f := w.folders[path]; f != nil {
 		f.told = true
@@ -218,8 +213,7 @@ func (w *Watched) Concerns(path string) bool {
 	return names[name] || names[Everything] || names[ofInterest] && w.Of(name)
 }
 
-// Lost says that the system has lost something that it was to tell: any of the folders may have been
-// removed and made anew.
+// Lost says that the system has lost reports: any of the folders may have been removed and made again.
 func (w *Watched) Lost() {
 	for _, f := range w.folders {
 		f.told = true

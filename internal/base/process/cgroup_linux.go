@@ -13,15 +13,14 @@ import (
 	"time"
 )
 
-// cgroups makes a control group (version 2) for each instance, below the one that
-// this program was started in. The kernel gives controllers to groups below one
-// only where no process is in that one itself, so this program moves to a group
-// beside (https://docs.kernel.org/admin-guide/cgroup-v2.html, "No Internal Process
-// Constraint"). It does so only where all processes in the group are its own: then
-// somebody has given the group to it, as systemd does with Delegate=.
+// cgroups makes a control group (version 2) for each instance, below the group that this program was started in. The
+// kernel enables controllers for the groups below a group only if no process is in that group itself. So this program
+// moves into a sibling of the instances' groups (https://docs.kernel.org/admin-guide/cgroup-v2.html, "No Internal
+// Process Constraint"). It does so only if all processes in the group are its own. In that case the group was delegated
+// to it, as systemd does with Delegate=.
 type cgroups struct {
-	root  string // an absolute path
-	token string // of the host
+	root  string // absolute path
+	token string // the host's token
 }
 
 const (
@@ -29,7 +28,7 @@ const (
 	instanceGroup = "weir-function-"
 )
 
-// openCgroups prepares the groups. Its error says why there are none.
+// openCgroups prepares the groups. The error says why there are none.
 func openCgroups(token string) (*cgroups, error) {
 	own, err := os.ReadFile("/proc/self/cgroup")
 	if err != nil {
@@ -43,7 +42,7 @@ func openCgroups(token string) (*cgroups, error) {
 	if !ok {
 		return nil, errors.New("there are no control groups of version 2 here")
 	}
-	if filepath.Base(root) == gatewayGroup { // the process before this one has moved there
+	if filepath.Base(root) == gatewayGroup { // the previous process moved there
 		root = filepath.Dir(root)
 	}
 	c := &cgroups{root, token}
@@ -53,12 +52,11 @@ func openCgroups(token string) (*cgroups, error) {
 	return c, nil
 }
 
-// groupFolder finds the folder of the group that a process is in, from its
-// /proc/PID/cgroup and /proc/PID/mountinfo.
+// groupFolder finds the folder of the group that a process is in, from its /proc/PID/cgroup and /proc/PID/mountinfo.
 func groupFolder(own, mounts []byte) (string, bool) {
 	for line := range bytes.Lines(own) {
 		path, ok := bytes.CutPrefix(bytes.TrimSpace(line), []byte("0::"))
-		if !ok || len(path) == 0 || path[0] != '/' || bytes.HasPrefix(path, []byte("/..")) { // a group outside of our namespace
+		if !ok || len(path) == 0 || path[0] != '/' || bytes.HasPrefix(path, []byte("/..")) { // a group outside our namespace
 			continue
 		}
 		for line := range bytes.Lines(mounts) {
@@ -73,8 +71,8 @@ func groupFolder(own, mounts []byte) (string, bool) {
 	return "", false
 }
 
-// parseMount reads a line of mountinfo (proc_pid_mountinfo(5)): which folder of the
-// file system is mounted where, if it is one of control groups.
+// parseMount reads a line of mountinfo (proc_pid_mountinfo(5)). For a mount of control groups it returns which folder
+// of the file system is mounted (root) and where (at).
 func parseMount(line []byte) (root, at string, ok bool) {
 	before, after, ok := strings.Cut(string(line), " - ")
 	fields := strings.Fields(before)
@@ -84,7 +82,7 @@ func parseMount(line []byte) (root, at string, ok bool) {
 	return fields[3], fields[4], true
 }
 
-// prepare moves this program aside and has the kernel account for memory below.
+// prepare moves this program into its own group and makes the kernel account for memory in the groups below root.
 func (c *cgroups) prepare(self int) error {
 	controllers, err := os.ReadFile(filepath.Join(c.root, "cgroup.controllers"))
 	if err != nil {
@@ -133,15 +131,15 @@ func (c *cgroups) processes() ([]int, error) {
 	return pids, nil
 }
 
-// tidy removes groups that a killed gateway has left. One that has processes stays.
+// tidy removes groups that a killed gateway has left behind. A group that still has processes stays.
 func (c *cgroups) tidy() {
-	old, _ := filepath.Glob(filepath.Join(c.root, instanceGroup+"*")) // what is not found is not removed
+	old, _ := filepath.Glob(filepath.Join(c.root, instanceGroup+"*")) // groups that are not found are not removed
 	for _, folder := range old {
 		_ = os.Remove(folder)
 	}
 }
 
-// write writes to a file of the kernel's, which is there.
+// write writes to an existing file of the kernel's file systems.
 func write(file, text string) error {
 	out, err := os.OpenFile(file, os.O_WRONLY, 0)
 	if err != nil {
@@ -157,7 +155,7 @@ type cgroup struct {
 	dir    *os.File
 }
 
-// make makes the group of an instance that may use limit bytes.
+// make makes the group of an instance that may use up to limit bytes.
 func (c *cgroups) make(serial string, limit int64) (*cgroup, error) {
 	g := &cgroup{folder: filepath.Join(c.root, instanceGroup+c.token+"."+serial)}
 	if err := os.Mkdir(g.folder, 0o750); err != nil {
@@ -166,7 +164,7 @@ func (c *cgroups) make(serial string, limit int64) (*cgroup, error) {
 	err := write(filepath.Join(g.folder, "memory.max"), strconv.FormatInt(limit, 10))
 	if err == nil {
 		_ = write(filepath.Join(g.folder, "memory.swap.max"), "0")  // a kernel without swap has no such file
-		_ = write(filepath.Join(g.folder, "memory.oom.group"), "1") // an old one ends one process of several
+		_ = write(filepath.Join(g.folder, "memory.oom.group"), "1") // an old kernel kills only one of several processes
 		g.dir, err = os.Open(g.folder)
 	}
 	if err != nil {
@@ -175,16 +173,16 @@ func (c *cgroups) make(serial string, limit int64) (*cgroup, error) {
 	return g, nil
 }
 
-// admit makes a process that is started with these attributes begin in the group.
+// admit makes a process that is started with the attributes a begin in the group.
 func (g *cgroup) admit(a *syscall.SysProcAttr) { a.UseCgroupFD, a.CgroupFD = true, int(g.dir.Fd()) }
 
-// outOfMemory tells whether the kernel has killed anything for its memory.
+// outOfMemory reports whether the kernel has killed a process of the group for its memory use.
 func (g *cgroup) outOfMemory() bool {
 	text, err := os.ReadFile(filepath.Join(g.folder, "memory.events"))
 	return err == nil && parseEvents(text) > 0
 }
 
-// parseEvents gives the counter oom_kill of memory.events.
+// parseEvents returns the counter oom_kill from memory.events.
 func parseEvents(text []byte) int64 {
 	for line := range bytes.Lines(text) {
 		fields := bytes.Fields(line)
@@ -198,17 +196,17 @@ func parseEvents(text []byte) int64 {
 	return 0
 }
 
-// emptyTime bounds how long a group is waited for that was killed.
+// emptyTime bounds how long close waits for the processes of a killed group to be gone.
 const emptyTime = time.Second
 
-// close ends all that is left in the group, and removes it.
+// close kills all processes that are left in the group, and removes the group.
 func (g *cgroup) close() {
-	_ = write(filepath.Join(g.folder, "cgroup.kill"), "1") // an old kernel has no such file, and the others were killed by their process group
-	_ = g.dir.Close()                                      // it was never read
+	_ = write(filepath.Join(g.folder, "cgroup.kill"), "1") // old kernels have no such file; the process group is dead anyway
+	_ = g.dir.Close()                                      // an error does not matter: it was never read
 	for pause := time.Millisecond; pause < emptyTime; pause *= 2 {
 		if err := os.Remove(g.folder); !errors.Is(err, syscall.EBUSY) {
 			return
 		}
-		<-time.After(pause) // the kernel has not buried the last one yet
+		<-time.After(pause) // the kernel has not yet removed the last process
 	}
 }

@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// cgroups are Linux's.
+// cgroups exist only on Linux.
 type cgroups struct{}
 
 func openCgroups(string) (*cgroups, error) {

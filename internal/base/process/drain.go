@@ -6,24 +6,24 @@ import (
 	"time"
 )
 
-// tap is a pipe that is read, and that can tell when everything in it was. The zero
-// value but for file is ready.
+// tap is a pipe that is being read and that can tell when everything in it has been read. Its zero value is ready for
+// use once file is set.
 type tap struct {
 	file *os.File
 
 	mu      sync.Mutex
-	idle    bool // the reader has worked off what it got, and waits for more
+	idle    bool // the reader has processed all it has read, and waits for more
 	ended   bool
-	drained []chan struct{} // closed when nothing is left
+	drained []chan struct{} // closed when nothing is left to read
 }
 
-// waits notes that the reader has found nothing; t is locked.
+// waits records that the reader has found nothing to read. The caller holds t.mu.
 func (t *tap) waits() {
 	t.idle = true
 	t.tell()
 }
 
-// ends notes that nothing will come any more.
+// ends records that no more output will come.
 func (t *tap) ends() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -38,8 +38,8 @@ func (t *tap) tell() {
 	t.drained = nil
 }
 
-// empty gives a channel that is closed when all that is in the pipe by now was read;
-// nil where that is so already.
+// empty returns a channel that is closed when everything now in the pipe has been read. It returns nil if that is
+// already so.
 func (t *tap) empty() <-chan struct{} {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -51,12 +51,11 @@ func (t *tap) empty() <-chan struct{} {
 	return c
 }
 
-// longestDrain bounds the wait for a process that does not cease to write.
+// longestDrain bounds the wait for a process that keeps writing.
 const longestDrain = 100 * time.Millisecond
 
-// Drain returns when the lines that the process has put out by now were given to
-// Spec.Line, but for one that has no end yet. A process that writes on is not waited
-// for long.
+// Drain returns when all lines that the process has written so far have been passed to Spec.Line. A line without an end
+// is not waited for. If the process keeps writing, Drain does not wait longer than longestDrain.
 func (p *Process) Drain() { p.drain(longestDrain) }
 
 func (p *Process) drain(longest time.Duration) {
@@ -64,7 +63,7 @@ func (p *Process) drain(longest time.Duration) {
 	defer timer.Stop()
 	for _, t := range p.taps {
 		if t == nil {
-			continue // its output is its own
+			continue // it writes to its own files
 		}
 		if c := t.empty(); c != nil {
 			select {

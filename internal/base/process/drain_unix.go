@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Read reads the pipe. That something was taken out of it and that the reader works
-// on it are one step for whoever looks.
+// Read reads the pipe. It takes data out and clears idle under one lock, so that an observer never sees an empty pipe
+// with an idle reader while data is being processed.
 func (t *tap) Read(p []byte) (n int, err error) {
 	raw, err := t.file.SyscallConn()
 	if err != nil {
@@ -44,7 +44,7 @@ func (t *tap) Read(p []byte) (n int, err error) {
 	return 0, err //nolint:wrapcheck // an end is all that the caller looks for
 }
 
-// isEmpty tells whether nothing waits in a pipe to be read.
+// isEmpty reports whether the pipe has nothing to read.
 func isEmpty(pipe *os.File) bool {
 	raw, err := pipe.SyscallConn()
 	if err != nil {

@@ -17,6 +17,5 @@ func (t *tap) Read(p []byte) (int, error) {
 	return n, err //nolint:wrapcheck // an end is all that the caller looks for
 }
 
-// isEmpty takes the word of the reader, which waits: it has read all that was there
-// when it began to.
+// isEmpty relies on the idle reader: a reader that waits has read everything that was there when it began to wait.
 func isEmpty(*os.File) bool { return true }

@@ -12,12 +12,11 @@ func attributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }
 
-// sweepRounds bounds a sweep against processes that fork while it goes on.
+// sweepRounds bounds a sweep against processes that keep forking while it runs.
 const sweepRounds = 10
 
-// sweep kills every process that carries a mark beginning with id in its
-// environment: those that left their group with setsid(2). It cannot see
-// processes that wiped their environment or run as another user.
+// sweep kills every process that has a mark beginning with id in its environment. These are processes that left their
+// group with setsid(2). sweep cannot see processes that cleared their environment or run as another user.
 func sweep(id string) {
 	for range sweepRounds {
 		marked := markedProcesses(id)
@@ -46,8 +45,8 @@ func markedProcesses(id string) []int {
 	return pids
 }
 
-// carries tells whether environ holds the mark. An instance's mark ends with
-// its number, so that 1 must not find 12; a host's ends with a dot.
+// carries reports whether environ holds the mark. An instance's mark ends with its number and must match whole, so that
+// 1 does not match 12. A host's mark ends with a dot and matches as a prefix.
 func carries(environ, mark []byte) bool {
 	at := bytes.Index(append([]byte{0}, environ...), mark)
 	if at < 0 {

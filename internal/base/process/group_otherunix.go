@@ -6,6 +6,6 @@ import "syscall"
 
 func attributes() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
 
-// sweep has no portable way to see the environment of others: processes that
-// leave their group escape here.
+// sweep does nothing: there is no portable way to read the environment of other processes. Processes that leave their
+// group escape here.
 func sweep(string) {}

@@ -11,14 +11,14 @@ import (
 
 const needsGuard = true
 
-// group is a process group, named by its leader.
+// group is a process group, identified by its leader.
 type group struct{ leader int }
 
 func newGroup(leader *os.Process) group { return group{leader.Pid} }
 
 func (g group) id() int { return g.leader }
 
-// ask sends SIGTERM, or SIGINT, and tells whether there was anybody to ask.
+// ask sends SIGTERM, or SIGINT if interrupt is set, and reports whether the group still had a process.
 func (g group) ask(interrupt bool) bool {
 	with := syscall.SIGTERM
 	if interrupt {
@@ -31,18 +31,18 @@ func (g group) kill() { killGroup(g.leader) }
 
 func (group) close() {}
 
-// killGroup kills everyone in the group; an error means that nobody is left.
+// killGroup kills every process in the group. An error means that no process is left.
 func killGroup(id int) { _ = syscall.Kill(-id, syscall.SIGKILL) }
 
-// guardAttributes put the guard into a session of its own, so that what a
-// terminal or a shell sends to the gateway's group does not reach it.
+// guardAttributes puts the guard into its own session, so that signals that a terminal or a shell sends to the
+// gateway's group do not reach it.
 func guardAttributes() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }
 
 func ignoreSignals() {
 	signal.Ignore(syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGPIPE)
 }
 
-// code is the exit code as a shell has it.
+// code returns the exit code as a shell reports it.
 func code(s *os.ProcessState) int {
 	const ofSignals = 128
 	if status, ok := s.Sys().(syscall.WaitStatus); ok && status.Signaled() {

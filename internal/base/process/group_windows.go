@@ -8,18 +8,17 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// needsGuard is false: the kernel ends a job when its last handle is closed,
-// and ours is closed when this program ends.
+// needsGuard is false: the kernel ends a job when its last handle is closed, and our handle is closed when this program
+// ends.
 const needsGuard = false
 
 // group is a job object that ends all of its processes when it is closed.
 type group struct {
-	job    windows.Handle // 0 where it could not be made
+	job    windows.Handle // 0 if it could not be made
 	leader *os.Process
 }
 
-// newGroup puts the process into a job. Where the job cannot be made, only the
-// process itself can be ended.
+// newGroup puts the process into a job. If the job cannot be made, only the process itself can be ended.
 func newGroup(leader *os.Process) group {
 	job, err := windows.CreateJobObject(nil, nil)
 	if err != nil {
@@ -51,14 +50,14 @@ func assign(job windows.Handle, pid int) error {
 
 func (group) id() int { return 0 }
 
-// ask is not possible: a process without a console has nothing to be asked through.
+// ask does nothing: a process without a console cannot be asked to end.
 func (group) ask(bool) bool { return false }
 
 func (g group) kill() {
 	if g.job != 0 {
 		_ = windows.TerminateJobObject(g.job, 1)
 	}
-	_ = g.leader.Kill() // an error: it has ended
+	_ = g.leader.Kill() // an error means that it has ended
 }
 
 func (g group) close() {

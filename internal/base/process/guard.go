@@ -15,23 +15,22 @@ import (
 	"time"
 )
 
-// GuardArgument is the first argument with which this program is the guard.
+// GuardArgument is the first argument that makes this program run as the guard.
 const GuardArgument = "__function-guard"
 
-// The guard's side of the pipe is a text: a line "+PGID" for a group to watch
-// and "-PGID" for one that has ended. guardReady is the line it answers with
-// once it listens.
+// The protocol on the guard's pipe is text: a line "+PGID" for a group to watch and "-PGID" for a group that has ended.
+// guardReady is the line that the guard answers with once it listens.
 const guardReady = "ready"
 
-// GuardMain is the guard: args are those after GuardArgument (the token of the
-// host and its temporary folder). It reads in until its end, which comes when
-// the program that started it is gone, and then ends what is left.
+// GuardMain runs the guard. args are the arguments after GuardArgument: the host's token and its temporary folder.
+// GuardMain reads in until its end, which comes when the program that started the guard is gone. Then it kills the
+// processes that are left.
 func GuardMain(args []string, in io.Reader, out io.Writer) error {
 	if len(args) != 2 || args[0] == "" || filepath.Base(args[1]) != dirPrefix+args[0] {
 		return errors.New("the guard of function processes is started by weir itself, not by hand")
 	}
 	ignoreSignals()
-	_, _ = fmt.Fprintln(out, guardReady) // where nobody hears it, the program that started it is gone already
+	_, _ = fmt.Fprintln(out, guardReady) // if nobody reads it, the program that started the guard is gone already
 	groups := map[int]bool{}
 	lines := bufio.NewScanner(in)
 	for lines.Scan() {
@@ -47,8 +46,8 @@ func GuardMain(args []string, in io.Reader, out io.Writer) error {
 	return nil
 }
 
-// note keeps the set of groups by one line of the pipe. Half a line, of a
-// program that was killed while it wrote, says nothing.
+// note updates the set of groups with one line from the pipe. It ignores a partial line, which a program leaves that
+// was killed while writing.
 func note(groups map[int]bool, line string) {
 	if line == "" {
 		return
@@ -63,7 +62,7 @@ func note(groups map[int]bool, line string) {
 	}
 }
 
-// guard is the host's side. It starts the guard again if that ends before its time.
+// guard is the host's side. It restarts the guard process if that ends too early.
 type guard struct {
 	command []string
 	log     *slog.Logger
@@ -75,7 +74,7 @@ type guard struct {
 	closed bool
 }
 
-// guardPatience bounds the guard's start.
+// guardPatience bounds the start of the guard.
 const guardPatience = 5 * time.Second
 
 func startGuard(command []string, token, dir string, log *slog.Logger) (*guard, error) {
@@ -91,7 +90,7 @@ func startGuard(command []string, token, dir string, log *slog.Logger) (*guard, 
 	return g, nil
 }
 
-// launch starts the guard's process and waits until it listens.
+// launch starts the guard process and waits until it listens.
 func (g *guard) launch() (*exec.Cmd, error) {
 	cmd := exec.Command(g.command[0], g.command[1:]...) //nolint:noctx // our own program; it ends with the pipe
 	cmd.Env = []string{}
@@ -109,11 +108,11 @@ func (g *guard) launch() (*exec.Cmd, error) {
 		return nil, fmt.Errorf("start: %w", err)
 	}
 	impatient := time.AfterFunc(guardPatience, func() { _ = cmd.Process.Kill() })
-	answer, _ := bufio.NewReader(out).ReadString('\n') // an error leaves the answer incomplete
+	answer, _ := bufio.NewReader(out).ReadString('\n') // after an error, the answer is incomplete
 	if !impatient.Stop() || strings.TrimSpace(answer) != guardReady {
-		_ = cmd.Process.Kill() // before its input ends, which it would take for our end
+		_ = cmd.Process.Kill() // before closing its input, whose end the guard would take for our end
 		_ = pipe.Close()
-		_ = cmd.Wait() // whatever it says: it was not a guard
+		_ = cmd.Wait() // the result does not matter: it was not a guard
 		return nil, fmt.Errorf("%s did not answer as a guard", g.command[0])
 	}
 	g.mu.Lock()
@@ -125,8 +124,7 @@ func (g *guard) launch() (*exec.Cmd, error) {
 	return cmd, nil
 }
 
-// keep owns the guard's process: it replaces one that ends too early, for
-// somebody may have killed it.
+// keep owns the guard process. It replaces one that ends too early, for example because somebody killed it.
 func (g *guard) keep(cmd *exec.Cmd) {
 	defer close(g.ended)
 	for {
@@ -160,8 +158,8 @@ func (g *guard) forget(id int) {
 	g.send("-", id)
 }
 
-// send is called with the lock held. A failure means that the guard has ended,
-// which keep notices; the next one is told all groups anew.
+// send must be called with the lock held. A failure means that the guard has ended. keep notices that, and the next
+// guard is told all groups again.
 func (g *guard) send(op string, id int) {
 	if g.pipe != nil {
 		_, _ = io.WriteString(g.pipe, op+strconv.Itoa(id)+"\n")

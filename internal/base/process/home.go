@@ -7,18 +7,18 @@ import (
 	"sync"
 )
 
-// home is what the processes of one instance share. The first one makes it, and the last
-// one that leaves takes it down.
+// home is what the processes of one instance share. The first process makes it, and the last process to leave removes
+// it.
 type home struct {
 	temp   string  // the temporary folder
-	cgroup *cgroup // nil where the kernel does not hold their memory
+	cgroup *cgroup // nil if the kernel does not limit their memory
 
 	mu      sync.Mutex
-	lodgers int        // processes that have not left, those that are being started too
-	alive   []*Process // that have been started
+	lodgers int        // processes that have not left, including those being started
+	alive   []*Process // processes that have been started
 }
 
-// lodge gives the home of a process that is to be started, with its serial and its mark.
+// lodge returns the home of a process that is about to be started, with its serial and its mark.
 func (o *opened) lodge(spec Spec) (h *home, serial, id string, err error) {
 	id, serial = o.newID()
 	if beside := spec.Beside; beside != nil {
@@ -40,7 +40,7 @@ func (o *opened) lodge(spec Spec) (h *home, serial, id string, err error) {
 	return h, serial, id, nil
 }
 
-// enter makes room for one more, unless everybody has left.
+// enter adds one more process, unless all have left.
 func (h *home) enter() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -51,14 +51,14 @@ func (h *home) enter() bool {
 	return true
 }
 
-// moveIn notes that p has been started.
+// moveIn records that p has been started.
 func (h *home) moveIn(p *Process) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.alive = append(h.alive, p)
 }
 
-// leave notes that p has ended, or was never started.
+// leave records that p has ended or was never started.
 func (h *home) leave(p *Process) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -69,17 +69,17 @@ func (h *home) leave(p *Process) {
 	if h.cgroup != nil {
 		h.cgroup.close()
 	}
-	_ = os.RemoveAll(h.temp) // the host removes the folder around it, and reports
+	_ = os.RemoveAll(h.temp) // an error does not matter: the host removes the folder around it, and reports
 }
 
-// used is the memory of all, and of what they have started (see memoryOf).
+// used is the memory of all processes in the home and of those that they have started (see memoryOf).
 func (h *home) used(enough int64) (used int64, ok bool) {
 	h.mu.Lock()
 	all := slices.Clone(h.alive)
 	h.mu.Unlock()
 	for _, p := range all {
 		if p.Ended() {
-			continue // its number may be a stranger's
+			continue // its number may already belong to another process
 		}
 		own, known := memoryOf(p.PID(), enough)
 		used, ok = used+own, ok || known

@@ -15,39 +15,36 @@ import (
 	"sync/atomic"
 )
 
-// InstanceVariable is the environment variable that marks every process of a
-// function with the id of its instance; it tells nothing that could be used.
+// InstanceVariable is the environment variable that marks every process of a function with the id of its instance. The
+// id reveals nothing that could be exploited.
 const InstanceVariable = "WEIR_FUNCTION_INSTANCE"
 
-// Host starts processes. It is opened by each of its users and closed by each;
-// between the first Open and the last Close it owns a thread, a guard and a
-// temporary folder. It is safe for concurrent use.
+// Host starts processes. Each of its users opens it and closes it. Between the first Open and the last Close it owns a
+// thread, a guard and a temporary folder. It is safe for concurrent use.
 type Host struct {
-	guardCommand []string // the program and arguments of the guard; empty: no guard
+	guardCommand []string // the program and arguments of the guard; empty for no guard
 
 	mu    sync.Mutex
 	users int
-	open  *opened // nil while nobody uses it
+	open  *opened // nil while it has no users
 }
 
 // opened is what a Host owns while it is in use.
 type opened struct {
 	log     *slog.Logger
-	token   string // random, so that a sweep meets this Host's processes only
-	dir     string // the temporary folders of all instances
+	token   string // random, so that a sweep finds only this Host's processes
+	dir     string // holds the temporary folders of all instances
 	starts  chan func()
 	ended   chan struct{} // closed when the starting thread is gone
-	guard   *guard        // nil where there is none
-	cgroups *cgroups      // nil where the kernel does not hold memory
+	guard   *guard        // nil if there is none
+	cgroups *cgroups      // nil if the kernel does not limit memory
 	serial  atomic.Uint64
 }
 
-// NewHost makes a Host that starts guard as its guard; nil for none. It starts
-// nothing before Open.
+// NewHost makes a Host that starts guard as its guard; nil means no guard. It starts nothing before Open.
 func NewHost(guard []string) *Host { return &Host{guardCommand: guard} }
 
-// Open makes the host ready for one more user. The log of the first one is told
-// what happens to the guard.
+// Open makes the host ready for one more user. Only the log of the first user receives messages about the guard.
 func (h *Host) Open(log *slog.Logger) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -62,8 +59,7 @@ func (h *Host) Open(log *slog.Logger) error {
 	return nil
 }
 
-// Close ends one use. The last one ends thread and guard; all processes must
-// have ended before.
+// Close ends one use. The last Close ends the thread and the guard. All processes must have ended before that.
 func (h *Host) Close() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -83,7 +79,7 @@ func (h *Host) Close() {
 	}
 }
 
-// dirPrefix names the temporary folder; the guard removes no other.
+// dirPrefix begins the name of the temporary folder. The guard removes no other folder.
 const dirPrefix = "weir-functions-"
 
 func (h *Host) start(log *slog.Logger) (*opened, error) {
@@ -94,7 +90,7 @@ func (h *Host) start(log *slog.Logger) (*opened, error) {
 	if err := os.Mkdir(o.dir, 0o700); err != nil {
 		return nil, fmt.Errorf("temporary folder of functions: %w", err)
 	}
-	groups, err := openCgroups(o.token) // before the guard is in the group, too
+	groups, err := openCgroups(o.token) // before the guard starts, which would be in the group, too
 	if err == nil {
 		o.cgroups = groups
 	}
@@ -110,8 +106,8 @@ func (h *Host) start(log *slog.Logger) (*opened, error) {
 	return o, nil
 }
 
-// runThread starts processes from one thread that lives until the host is
-// closed, because Linux sends the parent-death signal when the thread ends that forked.
+// runThread starts processes from one thread that lives until the host is closed, because Linux sends the parent-death
+// signal when the thread that forked ends.
 func (o *opened) runThread() {
 	defer close(o.ended)
 	runtime.LockOSThread()
@@ -127,14 +123,14 @@ func (o *opened) onThread(start func() error) error {
 	return <-result
 }
 
-// newID names an instance: the host's token and a number.
+// newID returns the id of a new instance: the host's token and a number.
 func (o *opened) newID() (id, serial string) {
 	serial = strconv.FormatUint(o.serial.Add(1), 10)
 	return o.token + "." + serial, serial
 }
 
-// tempFor makes the temporary folder of an instance. The host's own is made
-// again where it is gone, for systems remove what is old in such places.
+// tempFor makes the temporary folder of an instance. It makes the host's folder again if that is gone, because systems
+// remove old files from such places.
 func (o *opened) tempFor(serial string) (string, error) {
 	dir := filepath.Join(o.dir, serial)
 	err := os.Mkdir(dir, 0o700)

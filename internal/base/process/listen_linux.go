@@ -11,9 +11,10 @@ import (
 	"strings"
 )
 
-// listens looks whose the sockets are that whoever connects to at may meet: those of the leader,
-// of all that it has started, and of those that carry its mark. known is false where a process of these
-// cannot be looked into, as one that runs as another user, and no other has such a socket.
+// listens finds out who owns the sockets that can accept a connection to the address at. own is true if it is the
+// leader, a process that the leader has started (directly or not), or a process that carries its mark. known is false
+// if none of them was found to own such a socket and one could not be inspected, for example because it runs as another
+// user.
 func listens(pid int, mark string, at netip.AddrPort) (own, known bool) {
 	sockets, ok := listening(at)
 	if !ok {
@@ -32,7 +33,7 @@ func listens(pid int, mark string, at netip.AddrPort) (own, known bool) {
 	return false, known
 }
 
-// holds tells whether a process has one of the sockets open; looked is false where that is not told. One
+// holds reports whether a process has one of the sockets open. looked is false if that cannot be determined. A process
 // that has ended has none.
 func holds(pid int, sockets map[string]bool) (has, looked bool) {
 	folder := "/proc/" + strconv.Itoa(pid) + "/fd"
@@ -48,9 +49,9 @@ func holds(pid int, sockets map[string]bool) (has, looked bool) {
 	return false, true
 }
 
-// listening gives the sockets of this network that listen at an address, as links of /proc/PID/fd
-// name them. The kernel gives a connection to those of the very address, and to those of
-// all addresses only where there are none.
+// listening returns the sockets of this network namespace that listen at an address, in the form of the links in
+// /proc/PID/fd. The kernel gives a connection to the sockets bound to exactly that address. Only if there are none does
+// it give the connection to those bound to all addresses.
 func listening(at netip.AddrPort) (sockets map[string]bool, ok bool) {
 	exact, wide := map[string]bool{}, map[string]bool{}
 	for _, table := range []string{"/proc/self/net/tcp", "/proc/self/net/tcp6"} {
@@ -76,10 +77,10 @@ func listening(at netip.AddrPort) (sockets map[string]bool, ok bool) {
 	return wide, ok
 }
 
-// listen is the state TCP_LISTEN as /proc/net/tcp writes it (proc_pid_net(5)).
+// listen is the state TCP_LISTEN in the notation of /proc/net/tcp (proc_pid_net(5)).
 const listen = "0A"
 
-// parseSocket reads a line of /proc/net/tcp or tcp6.
+// parseSocket reads a line of /proc/net/tcp or /proc/net/tcp6.
 func parseSocket(line string) (local netip.AddrPort, inode string, listens bool) {
 	fields := strings.Fields(line)
 	if len(fields) < 10 || fields[3] != listen {
@@ -91,7 +92,7 @@ func parseSocket(line string) (local netip.AddrPort, inode string, listens bool)
 	if err != nil || err2 != nil || len(raw)%4 != 0 {
 		return netip.AddrPort{}, "", false
 	}
-	for at := 0; at < len(raw); at += 4 { // words in the order of this machine
+	for at := 0; at < len(raw); at += 4 { // words in this machine's byte order
 		binary.NativeEndian.PutUint32(raw[at:], binary.BigEndian.Uint32(raw[at:]))
 	}
 	ip, ok := netip.AddrFromSlice(raw)

@@ -4,5 +4,5 @@ package process
 
 import "net/netip"
 
-// listens has no portable way to find out whose a socket is.
+// listens knows nothing: there is no portable way to find out who owns a socket.
 func listens(int, string, netip.AddrPort) (own, known bool) { return false, false }

@@ -5,20 +5,19 @@ import (
 	"time"
 )
 
-// Memory of a process is held in one of two ways, for there is no third that
-// runtimes bear: RLIMIT_AS and RLIMIT_DATA bound what is mapped, and a Go program
-// of 1 MB maps 110, a Python of 7 MB with 16 threads 140.
+// The memory of a process is limited in one of two ways. A third, RLIMIT_AS and RLIMIT_DATA, does not suit language
+// runtimes: these limits bound what is mapped, and a Go program of 1 MB maps 110 MB, a Python program of 7 MB with 16
+// threads 140 MB.
 //
-//   - By the kernel, in a control group of its own (version 2), where this
-//     program may make such groups (see cgroups).
-//   - By looking: what the processes use is read again and again, as often as they
-//     could use up what is left, and they are killed once it is too much.
+//   - By the kernel, in a control group (version 2) of its own, if this program may make such groups (see cgroups).
+//   - By polling: this program reads the memory use of the processes again and again, as often as they could use up
+//     what is left. It kills them once they use too much.
 
-// fastest is how much memory a process is believed to take in a second at most: what
-// is left divided by it is when to look again.
+// fastest is the most memory that a process is assumed to allocate in a second. What is left, divided by fastest, is
+// the time until the next look.
 const fastest = 256 << 20
 
-// The bounds of that pause.
+// The bounds of that time.
 const (
 	shortestLook = 50 * time.Millisecond
 	longestLook  = 2 * time.Second
@@ -29,8 +28,8 @@ func lookAgain(left int64) time.Duration {
 	return max(time.Duration(left)*time.Second/fastest, shortestLook)
 }
 
-// watch looks at the memory of the process, and of those beside it, until its leader has
-// ended, and kills the group once that is more than limit.
+// watch polls the memory use of the process and of the processes beside it until its leader has ended. It kills the
+// group once they use more than limit.
 func (p *Process) watch(limit int64) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -41,7 +40,7 @@ func (p *Process) watch(limit int64) {
 			return
 		}
 		used, ok := p.home.used(limit)
-		if !ok { // it is ending, or this system does not say
+		if !ok { // it is ending, or the system does not tell
 			used = 0
 		}
 		if used > limit {
@@ -53,11 +52,11 @@ func (p *Process) watch(limit int64) {
 	}
 }
 
-// overMemory notes why the process is being killed.
+// overMemory records why the process is being killed.
 func (p *Process) overMemory(used, limit int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.reaped { // what was looked at is a stranger already
+	if p.reaped { // its number may already have been another process's when it was read
 		return
 	}
 	p.tooMuch = fmt.Sprintf("killed for its memory: it used %s, and `memory` allows %s", mebibytes(used), mebibytes(limit))

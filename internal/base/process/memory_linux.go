@@ -6,8 +6,8 @@ import (
 	"strconv"
 )
 
-// peak reads the largest resident set of a process (VmHWM of proc_pid_status(5)). What
-// wait4 tells is no use: it counts what this program had when it started the other.
+// peak reads the largest resident set of a process (VmHWM in proc_pid_status(5)). The value from wait4 cannot be used:
+// it includes what this program used when it started the process.
 func peak(pid int) int64 {
 	status, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
 	if err != nil {

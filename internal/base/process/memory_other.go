@@ -2,5 +2,5 @@
 
 package process
 
-// peak is not known here.
+// peak is not known on this system.
 func peak(int) int64 { return 0 }

@@ -9,7 +9,7 @@ import (
 	"sync"
 )
 
-// Stream is one of the two outputs of a process.
+// Stream is one of the two output streams of a process.
 type Stream int
 
 // The streams.
@@ -22,17 +22,17 @@ func (s Stream) String() string { return [...]string{"stdout", "stderr"}[s] }
 
 // Line is one line of output.
 type Line struct {
-	Process string // its Serial
+	Process string // the process's Serial
 	Stream  Stream
-	Text    []byte // without the line's end, at most MaxLine bytes
-	Cut     int    // how many bytes of the line are missing at its end
+	Text    []byte // without the line ending, at most MaxLine bytes
+	Cut     int    // the number of bytes missing at the end of the line
 }
 
-// MaxLine bounds a line; the rest of a longer one is counted and dropped.
+// MaxLine bounds a line. The rest of a longer line is counted and dropped.
 const MaxLine = 16 << 10
 
-// readLines gives every line of r to emit until r ends. It never holds more
-// than MaxLine bytes, however long a line is.
+// readLines passes every line of r to emit until r ends. It never holds more than MaxLine bytes, however long a line
+// is.
 func readLines(r io.Reader, process string, stream Stream, emit func(Line)) {
 	in := bufio.NewReaderSize(r, MaxLine)
 	for {
@@ -46,13 +46,13 @@ func readLines(r io.Reader, process string, stream Stream, emit func(Line)) {
 		if len(line.Text) > 0 || err == nil {
 			emit(line)
 		}
-		if err != nil { // the end, or the pipe was closed under a stray writer
+		if err != nil { // the end, or the pipe was closed because a stray process held it open
 			return
 		}
 	}
 }
 
-// skipLine drops the rest of a line and counts its bytes without the newline.
+// skipLine drops the rest of a line and returns its length without the line ending.
 func skipLine(in *bufio.Reader) (int, error) {
 	cut := 0
 	for {
@@ -74,8 +74,8 @@ func trimEnd(line []byte) []byte {
 	return line
 }
 
-// Tail remembers the last lines of output, to tell why a process ended. The
-// zero value is ready; it is safe for concurrent use.
+// Tail keeps the last lines of output, to explain why a process ended. The zero value is ready for use. It is safe for
+// concurrent use.
 type Tail struct {
 	mu    sync.Mutex
 	lines []string
@@ -86,7 +86,7 @@ const (
 	tailLineBytes = 512
 )
 
-// Add appends a line and forgets the oldest.
+// Add appends a line. If Tail is full, it drops the oldest.
 func (t *Tail) Add(text []byte) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -96,7 +96,7 @@ func (t *Tail) Add(text []byte) {
 	t.lines = append(t.lines, string(text[:min(len(text), tailLineBytes)]))
 }
 
-// String gives the lines, oldest first.
+// String returns the lines, oldest first.
 func (t *Tail) String() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -15,53 +15,53 @@ type Spec struct {
 	Path string   // absolute
 	Args []string // without the program's own name
 	Dir  string   // the working folder
-	// Memory is how many bytes the process and all that it starts may use
-	// together; 0 for no bound. One that uses more is killed, and Exit says so.
+	// Memory is how many bytes the process and all processes that it starts may use together; 0 for no bound. If they
+	// use more, they are killed, and Exit says so.
 	Memory int64
-	// Beside is a process that has not ended, of the same instance: this one has its serial, its
-	// temporary folder and its bound of memory, for both together. nil: it has its own.
+	// Beside is a running process of the same instance. The new process shares its serial, its temporary folder and its
+	// memory bound, which then holds for both together. If Beside is nil, the process has its own.
 	Beside *Process
-	// Interrupt has the process asked to end with SIGINT, as by a terminal, for one that tidies up
-	// after that alone.
+	// Interrupt makes Stop ask the process to end with SIGINT, as a terminal does. It is for programs that clean up
+	// only after that signal.
 	Interrupt bool
-	// Env is the whole environment as NAME=value; temp is a folder that is the
-	// instance's own and is removed after its end.
+	// Env returns the whole environment as NAME=value. temp is a folder that belongs to the instance and is removed
+	// after its end.
 	Env func(temp string) []string
-	// Line takes each line of output, without its end. It is called by two
-	// goroutines, one for each stream, and may not keep the slice.
+	// Line receives each line of output, without its end. It is called from two goroutines, one for each stream, and
+	// must not retain the slice.
 	Line func(l Line)
-	// Output are what the process writes to itself, in place of Line: standard output and
-	// standard error. nil: there are lines.
+	// Output holds the files for standard output and standard error that the process writes to directly, in place of
+	// Line. If it is nil, output goes to Line.
 	Output *[2]*os.File
 }
 
-// Process is a started function with all the processes that it starts itself.
+// Process is a started program together with all the processes that it starts itself.
 type Process struct {
-	// Serial is a short number, unique within the Host but for processes that stand beside each other.
+	// Serial is a short number, unique within the Host, except that processes beside each other share it.
 	Serial string
 
 	id        string // the mark in the environment
 	home      *home
-	held      bool // by home's cgroup
-	interrupt bool // in place of SIGTERM
+	held      bool // limited by home's cgroup
+	interrupt bool // use SIGINT in place of SIGTERM
 	cmd       *exec.Cmd
 	group     group
 	readers   sync.WaitGroup
 	output    [2]*os.File
-	taps      [2]*tap // of output
+	taps      [2]*tap // the readers of output
 	done      chan struct{}
 
 	leaderGone chan struct{}  // closed when the leader has ended
-	watcher    sync.WaitGroup // the goroutine of watch, where there is one
+	watcher    sync.WaitGroup // the goroutine of watch, if there is one
 
 	mu      sync.Mutex
-	reaped  bool   // the leader is gone: its number may soon belong to a stranger
-	tooMuch string // that it was killed for its memory
-	exit    error  // how the leader ended; to be read after done
+	reaped  bool   // the leader is gone: its number may soon belong to another process
+	tooMuch string // says that it was killed for its memory; else empty
+	exit    error  // how the leader ended; may be read after done is closed
 }
 
-// Start starts a process, which may outlive ctx; that only ends the wait for a program that is
-// still being written. Its end must be waited for (Done) before the host is closed.
+// Start starts a process, which may outlive ctx. The end of ctx only ends the wait for a program file that is still
+// being written. The caller must wait for the process to end (Done) before it closes the host.
 func (h *Host) Start(ctx context.Context, spec Spec) (*Process, error) {
 	o, err := h.current()
 	if err != nil {
@@ -86,7 +86,7 @@ func (h *Host) Start(ctx context.Context, spec Spec) (*Process, error) {
 	return p, nil
 }
 
-// leaveHome notes whether the process was killed for its memory, and leaves what it has shared.
+// leaveHome records whether the process was killed for its memory, and leaves its home.
 func (p *Process) leaveHome(limit int64) {
 	if p.held && p.home.cgroup.outOfMemory() {
 		p.tooMuch = "killed for its memory: it used more than the " + mebibytes(limit) + " that `memory` allows"
@@ -125,7 +125,7 @@ func (p *Process) launch(ctx context.Context, o *opened, spec Spec) error {
 	p.held = p.home.cgroup != nil
 	var err error
 	p.cmd, err = o.startPatiently(ctx, command)
-	if err != nil && p.held && ctx.Err() == nil { // a sandbox may forbid a start into a group
+	if err != nil && p.held && ctx.Err() == nil { // a sandbox may forbid starting a process in a group
 		o.log.Warn("the kernel does not hold the memory of an instance; it is watched instead", "error", err)
 		p.held = false
 		p.cmd, err = o.startPatiently(ctx, command)
@@ -146,9 +146,9 @@ func (p *Process) launch(ctx context.Context, o *opened, spec Spec) error {
 	return nil
 }
 
-// startPatiently tries again while the file is "busy": another thread may just
-// have forked while the program was being written, and its child holds the
-// file open until its own exec (golang.org/issue/22315). Others start meanwhile.
+// startPatiently retries while the file is "busy". Another thread may have forked while the program file was being
+// written, and its child holds the file open until its own exec (golang.org/issue/22315). Other processes can start
+// between the attempts.
 func (o *opened) startPatiently(ctx context.Context, command func() *exec.Cmd) (*exec.Cmd, error) {
 	const longest = 2 * time.Second
 	for wait := time.Millisecond; ; wait *= 2 {
@@ -168,22 +168,22 @@ func (o *opened) startPatiently(ctx context.Context, command func() *exec.Cmd) (
 func closeAll(files ...*os.File) {
 	for _, f := range files {
 		if f != nil {
-			_ = f.Close() // a pipe's end: nothing can be lost by it
+			_ = f.Close() // an error does not matter: closing the end of a pipe loses nothing
 		}
 	}
 }
 
-// strayOutput is how long output is read after the group was killed: a process
-// that escaped the group may hold the pipe open.
+// strayOutput is how long output is still read after the group was killed. A process that escaped the group may hold
+// the pipe open.
 const strayOutput = time.Second
 
-// wait is the goroutine that owns the process's end.
+// wait runs in the goroutine that handles the end of the process.
 func (p *Process) wait(o *opened, limit int64) {
 	p.exit = p.cmd.Wait()
 	close(p.leaderGone)
 	p.mu.Lock()
 	p.reaped = true
-	p.group.kill() // the number is not given anew while anyone is left in the group
+	p.group.kill() // the group's number is not reused while a process is left in it
 	p.mu.Unlock()
 	sweep(p.id)
 	p.watcher.Wait()
@@ -199,10 +199,10 @@ func (p *Process) wait(o *opened, limit int64) {
 	close(p.done)
 }
 
-// Done is closed when nothing of the process is left and its output was read.
+// Done returns a channel that is closed when no process is left and the output has been read.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
-// Ended tells whether the leader has ended, which is a little before Done.
+// Ended reports whether the leader has ended, which is shortly before Done.
 func (p *Process) Ended() bool {
 	select {
 	case <-p.leaderGone:
@@ -215,8 +215,8 @@ func (p *Process) Ended() bool {
 // PID is the leader's process id.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
 
-// Memory is the most that the leader has used so far, in bytes, 0 where the system
-// does not tell or it has ended.
+// Memory returns the most memory that the leader has used so far, in bytes. It returns 0 if the system does not tell or
+// the leader has ended.
 func (p *Process) Memory() int64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -226,8 +226,8 @@ func (p *Process) Memory() int64 {
 	return peak(p.PID())
 }
 
-// Listens tells whether it is the process, or one that it has started, which takes connections to an
-// address of this machine; known is false where the system does not tell. One that has ended takes none.
+// Listens reports whether the process, or one that it has started, accepts connections to an address of this machine.
+// known is false if the system does not tell. A process that has ended accepts none.
 func (p *Process) Listens(at netip.AddrPort) (own, known bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -237,8 +237,8 @@ func (p *Process) Listens(at netip.AddrPort) (own, known bool) {
 	return listens(p.PID(), p.id, at)
 }
 
-// Exit says how the leader ended: "exit status 2", "signal: killed", or that it was
-// killed for its memory. It waits for Done.
+// Exit says how the leader ended: "exit status 2", "signal: killed", or that it was killed for its memory. It waits for
+// Done.
 func (p *Process) Exit() string {
 	<-p.done
 	switch {
@@ -251,14 +251,14 @@ func (p *Process) Exit() string {
 	}
 }
 
-// Code is the exit code of the leader as a shell has it: 128 and the signal that ended it. It
+// Code returns the exit code of the leader as a shell reports it: after a signal, 128 plus the number of the signal. It
 // waits for Done.
 func (p *Process) Code() int {
 	<-p.done
 	return code(p.cmd.ProcessState)
 }
 
-// Kill kills the whole group at once; it does not wait.
+// Kill kills the whole group at once. It does not wait.
 func (p *Process) Kill() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -267,8 +267,8 @@ func (p *Process) Kill() {
 	}
 }
 
-// Stop asks the group to end (SIGTERM, or as Spec.Interrupt has it; there is no such thing on Windows),
-// kills it when ctx ends, and returns once nothing is left.
+// Stop asks the group to end with SIGTERM, or with SIGINT if Spec.Interrupt is set. On Windows it cannot ask. It kills
+// the group when ctx ends or if it cannot ask, and returns once no process is left.
 func (p *Process) Stop(ctx context.Context) {
 	if ctx.Err() == nil && p.ask() {
 		select {

@@ -7,11 +7,10 @@ import (
 	"strconv"
 )
 
-const looks = true // memoryOf knows something here
+const looks = true // memoryOf works here
 
-// memoryOf gives how much memory a process and its descendants have for themselves:
-// pages that belong to no file. Where that seems to be more than enough, pages that
-// they share with each other are counted once.
+// memoryOf returns how much memory a process and its descendants use privately: pages that belong to no file. If the
+// sum seems to be more than enough, pages that they share with each other are counted only once.
 func memoryOf(pid int, enough int64) (used int64, ok bool) {
 	family := descendants(pid)
 	for _, pid := range family {
@@ -32,14 +31,14 @@ func memoryOf(pid int, enough int64) (used int64, ok bool) {
 	return exact, ok
 }
 
-// mostProcesses bounds a look at one that forks without end.
+// mostProcesses bounds the search for descendants of a process that forks without end.
 const mostProcesses = 1000
 
-// descendants gives the process and all that it and its children have started.
+// descendants returns the process and all processes that it and its children have started.
 func descendants(pid int) []int {
 	family := []int{pid}
 	for at := 0; at < len(family) && len(family) < mostProcesses; at++ {
-		// Each thread has the children that it has started itself (proc(5)).
+		// /proc lists the children by the thread that started them (proc(5)).
 		lists, _ := filepath.Glob("/proc/" + strconv.Itoa(family[at]) + "/task/*/children") // the pattern is well formed
 		for _, list := range lists {
 			text, _ := os.ReadFile(list) // a thread that has just ended has none
@@ -53,7 +52,7 @@ func descendants(pid int) []int {
 	return family
 }
 
-// anonymous reads /proc/PID/statm: what is resident without what is of files.
+// anonymous reads /proc/PID/statm: the resident memory without pages that belong to files.
 func anonymous(pid int) (int64, bool) {
 	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/statm")
 	if err != nil {
@@ -76,8 +75,7 @@ func parseStatm(text []byte) (int64, bool) {
 	return (resident - shared) * int64(os.Getpagesize()), true
 }
 
-// proportional reads /proc/PID/smaps_rollup, in which each of n processes that
-// share a page has an n-th of it.
+// proportional reads /proc/PID/smaps_rollup. There, each of n processes that share a page counts an n-th of it.
 func proportional(pid int) (int64, bool) {
 	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/smaps_rollup")
 	if err != nil {

@@ -2,8 +2,7 @@
 
 package process
 
-// looks is false: there is no way here to see the memory of others that needs no
-// library of the system's.
+// looks is false: without a system library, there is no way here to read the memory use of other processes.
 const looks = false
 
 func memoryOf(int, int64) (int64, bool) { return 0, false }

@@ -7,15 +7,15 @@ import (
 	"time"
 )
 
-// overhead is what a job costs beside its body and its result, in bytes.
+// overhead is what a job costs in addition to its body and its result, in bytes.
 const overhead = 512
 
-// spare is how much is made free at once where there is no room: one part of so many of the
-// bound, for looking through all jobs takes its time.
+// spare is the divisor for how much room is made at once: one part in spare of each bound. Making room looks through
+// all jobs, which takes time.
 const spare = 50
 
-// makeRoom holds the bounds for one more job. Where there is no room, jobs that have ended
-// well, or because somebody wanted it, are forgotten before their time, the oldest first.
+// makeRoom enforces the bounds for one more job. If there is no room, jobs that are Done, Failed or Cancelled are
+// forgotten before their time, the oldest first.
 func (q *Queue) makeRoom(p Place, most int, size int64) (forget []change, err error) {
 	if l := q.lane(p); most > 0 && len(l.waiting)+l.running >= most {
 		return nil, ErrFull
@@ -49,7 +49,7 @@ func (q *Queue) fits(jobs int, bytes int64) bool {
 	return len(q.jobs)+jobs <= q.options.Jobs && q.bytes+bytes <= q.options.Bytes
 }
 
-// sweep ends what waits and is too old, and forgets what has ended long ago.
+// sweep ends waiting jobs that are too old, and forgets ended jobs that have been kept long enough.
 func (q *Queue) sweep(now time.Time) {
 	q.mu.Lock()
 	var old []*entry
@@ -58,7 +58,7 @@ func (q *Queue) sweep(now time.Time) {
 		switch {
 		case e.at >= 0 && !now.Before(e.job.Expires):
 			q.lane(e.job.Place).drop(e)
-			e.job.State = Running // somebody is at it: nobody else says how it ends
+			e.job.State = Running // claimed here: nothing else decides how it ends
 			old = append(old, e)
 		case e.job.State.Ended() && !now.Before(e.job.Until):
 			q.remove(e)
@@ -100,26 +100,26 @@ func (q *Queue) tooOld(e *entry, now time.Time) {
 	q.conclude(serves, e, job, body, nil)
 }
 
-// Status is how a lane stands.
+// Status is the current state of a lane.
 type Status struct {
 	Place
 
-	Served bool // somebody sends its jobs
+	Served bool // its jobs are being sent
 	States map[State]int
-	Oldest time.Time // when the oldest job was put that waits or runs; zero: there is none
-	Paused time.Time // nothing is started before, for the backend had no time
+	Oldest time.Time // when the oldest job was put that waits or runs; zero if there is none
+	Paused time.Time // no attempt starts before this time, because the backend had no time
 	Tally  Tally
 }
 
-// Totals is how the whole queue stands.
+// Totals is the current state of the whole queue.
 type Totals struct {
 	Jobs, MostJobs   int
 	Bytes, MostBytes int64
 	File             int64 // bytes of the file
-	Unreadable       int   // records that cannot be read, and are left where they are
+	Unreadable       int   // records that cannot be read, and are left in place
 }
 
-// Status tells how all lanes stand, in the order of their names.
+// Status returns the state of all lanes, sorted by their names.
 func (q *Queue) Status() ([]Status, Totals) {
 	if q == nil {
 		return nil, Totals{}
@@ -134,7 +134,7 @@ func (q *Queue) Status() ([]Status, Totals) {
 	}
 	for _, e := range q.jobs {
 		s := byPlace[e.job.Place]
-		if s == nil { // of a route that was there before a restart
+		if s == nil { // a lane from before a restart that is no longer used
 			s = &Status{Place: e.job.Place, States: map[State]int{}}
 			byPlace[e.job.Place] = s
 		}

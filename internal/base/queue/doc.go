@@ -1,17 +1,17 @@
-// Package queue keeps jobs on disk until they are done: requests that were accepted and are
-// sent later. What Put has returned without an error is on disk, and is tried until its lane
-// says what became of it, it is cancelled, or it is too old; also after a crash, and once more
-// where nobody can tell whether the last attempt has come through (at least once).
+// Package queue keeps jobs on disk until they are done: requests that were accepted and are sent later. When Put
+// returns without an error, the job is on disk. It is then tried until its lane reports an outcome that ends it, it is
+// cancelled, or it is too old. This also holds after a crash. If nobody can tell whether the last attempt has
+// succeeded, the job is tried once more (at least once).
 //
 //   - job.go: what a job is, and how it ends.
-//   - queue.go: the queue towards those who put and ask.
-//   - lane.go: the jobs of one lane, by when they are due.
+//   - queue.go: putting jobs and asking for them.
+//   - lane.go: the jobs of one lane, ordered by when they are due.
 //   - work.go: attempts.
-//   - bound.go: what there is room for, and what is swept away.
+//   - bound.go: the bounds, and what is swept away.
 //   - store.go: the file, and the one goroutine that writes it.
-//   - load.go: what was there at the start.
+//   - load.go: loading the file at the start.
 //   - seal.go: everything in the file is encrypted.
-//   - release.go: how the queue goes from one process to the next.
+//   - release.go: how the queue passes from one process to the next.
 //
-// The queue knows nothing of HTTP: what a job holds and how it is sent is its lane's.
+// The queue knows nothing of HTTP. What a job contains and how it is sent is up to its lane.
 package queue

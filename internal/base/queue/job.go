@@ -8,73 +8,71 @@ import (
 	"time"
 )
 
-// State is how a job stands.
+// State is the state of a job.
 type State string
 
-// The states. Those from Done on are ends; all of these but Done can be left again, by Retry.
+// The states. Done and those after it are final, but Retry can take a job out of each of them except Done.
 const (
 	Queued    State = "queued"
 	Running   State = "running"
-	Done      State = "done"      // the lane is content with the answer
+	Done      State = "done"      // the lane accepted the answer
 	Failed    State = "failed"    // there is an answer, and asking again would give the same
 	Dead      State = "dead"      // it was tried as often and as long as it may be
-	Cancelled State = "cancelled" // somebody did not want it any more
+	Cancelled State = "cancelled" // it was cancelled on request
 )
 
-// Ended tells whether nothing more happens to a job of its own accord.
+// Ended reports whether nothing more happens to a job by itself.
 func (s State) Ended() bool { return s != Queued && s != Running }
 
-// States are all of them, in the order of a job's life.
+// States returns all states, in the order of a job's life.
 func States() []State { return []State{Queued, Running, Done, Failed, Dead, Cancelled} }
 
-// Place names who sends a job: a kind of sender and, of that kind, which one.
+// Place names what sends a job: a kind of sender, and which sender of that kind.
 type Place struct {
 	Kind string `json:"kind"` // "route", "lambda"
-	Lane string `json:"lane"` // the name of the route, of the function
+	Lane string `json:"lane"` // the name of the route or function
 }
 
-// LaneName is both in one text.
+// LaneName returns both in one text.
 func (p Place) LaneName() string { return p.Kind + " " + p.Lane }
 
-// Job is a job as those see it who ask. It is a copy.
+// Job is a job as callers see it. It is a copy.
 type Job struct {
 	Place
 
-	// ID is 24 bytes in hexadecimal, of which 16 are random: who does not know it cannot
-	// guess it.
+	// ID is 24 bytes in hexadecimal. 16 of them are random, so that nobody can guess it.
 	ID string `json:"-"`
-	// Owner is who may ask for the job, in a form of the lane's; "": whoever knows the ID.
+	// Owner is who may ask for the job, in a form that the lane defines. If it is "", anyone who knows the ID may.
 	Owner string `json:"owner,omitempty"`
-	// Key makes two Puts one job, where the place is the same; "": none. Digest is then what
-	// must be the same too.
+	// Key makes two Puts with the same place and owner one job; "" for no key. Their Digest must then be the same, too.
 	Key    string `json:"key,omitempty"`
 	Digest string `json:"digest,omitempty"`
-	// About tells operators what it is, "POST /orders", and never a secret.
+	// About tells operators what the job is, as in "POST /orders". It never contains a secret.
 	About string `json:"about,omitempty"`
-	// Purpose is the lane's own word for what is to be done with it.
+	// Purpose is the lane's own term for what is to be done with the job.
 	Purpose string `json:"purpose,omitempty"`
 
 	State    State         `json:"state"`
 	Created  time.Time     `json:"created"`
-	Age      time.Duration `json:"age"`              // for how long it is tried, from Created or the latest Retry on
+	Age      time.Duration `json:"age"`              // how long it is tried, counted from Created or the latest Retry
 	Due      time.Time     `json:"due"`              // when it is tried next, at the earliest
-	Expires  time.Time     `json:"expires"`          // when it is not tried any more
-	Started  time.Time     `json:"started,omitzero"` // the latest attempt
+	Expires  time.Time     `json:"expires"`          // when it is no longer tried
+	Started  time.Time     `json:"started,omitzero"` // start of the latest attempt
 	Ended    time.Time     `json:"ended,omitzero"`
 	Until    time.Time     `json:"until,omitzero"` // when it is forgotten, once it has ended
-	Attempts int           `json:"attempts"`       // all of them
-	Failures int           `json:"failures"`       // those that count against it
-	// Reason tells operators and the owner why it is where it is; never a secret.
+	Attempts int           `json:"attempts"`       // all attempts
+	Failures int           `json:"failures"`       // attempts that count against it
+	// Reason tells operators and the owner why the job is in its state. It never contains a secret.
 	Reason string `json:"reason,omitempty"`
 	Keep   Keep   `json:"keep"`
 
-	// heldBy is the file of the process that is still at it, where this is the next one.
+	// HeldBy names the late file of an earlier process that is still running the job's attempt.
 	HeldBy string `json:"held_by,omitempty"`
-	// HasResult tells that Result gives one.
+	// HasResult says that Result returns a result.
 	HasResult bool `json:"has_result,omitempty"`
 }
 
-// Keep is for how long a job is kept that has ended.
+// Keep is how long an ended job is kept.
 type Keep struct {
 	Ended time.Duration `json:"ended"`
 	Dead  time.Duration `json:"dead"`
@@ -87,15 +85,15 @@ type Draft struct {
 	Owner, Key, Digest, About, Purpose string
 
 	Delay time.Duration // before the first attempt
-	Age   time.Duration // for how long it is tried
+	Age   time.Duration // how long it is tried
 	Keep  Keep
-	// Most is how many jobs of the place may wait or run; 0: as many as the queue holds.
+	// Most is how many jobs of the place may wait or run; 0 for as many as the queue holds.
 	Most int
-	// Body is what the lane's Run reads.
+	// Body is what the lane's Run receives.
 	Body []byte
 }
 
-// Verdict is what an attempt says of its job.
+// Verdict is what an attempt says about its job.
 type Verdict uint8
 
 // The verdicts.
@@ -104,9 +102,9 @@ const (
 	Succeeded Verdict = iota
 	Refused
 	Hopeless
-	// Again counts against the job, which is tried once more if it may be.
+	// Again counts against the job, which is tried again if it may be.
 	Again
-	// NotNow does not count: who should have done it was not there or had no time.
+	// NotNow does not count against the job: the backend was not available or had no time.
 	NotNow
 )
 
@@ -114,35 +112,35 @@ func (v Verdict) String() string {
 	return [...]string{"succeeded", "refused", "hopeless", "failed", "not-now"}[v]
 }
 
-// Outcome is what became of an attempt.
+// Outcome is the result of an attempt.
 type Outcome struct {
 	Verdict Verdict
-	// After is when to come back at the earliest, with Again and NotNow; 0: as the lane's
-	// Retry says.
+	// After is how long the next attempt must wait at least, with Again and NotNow. If it is 0, the lane's Retry
+	// decides.
 	After  time.Duration
 	Reason string
-	// Result is kept with a job that ends, and with one that is tried again until then.
+	// Result is kept with the job, whether it ends or is tried again; a later result replaces it.
 	Result []byte
 }
 
-// The errors of Put, Result and what changes a job.
+// The errors of Put, of Result and of the methods that change a job.
 var (
-	// ErrFull says that there is no room; later there may be.
+	// ErrFull says that there is no room now; later there may be.
 	ErrFull = errors.New("the queue is full")
-	// ErrUnavailable says that nothing can be stored just now.
+	// ErrUnavailable says that nothing can be stored at the moment.
 	ErrUnavailable = errors.New("the queue cannot be written")
 	// ErrMismatch says that the key was used for something else.
 	ErrMismatch = errors.New("the key was used for another job")
-	// ErrUnknown says that there is no such job, or none any more.
+	// ErrUnknown says that there is no such job, or that it has been forgotten.
 	ErrUnknown = errors.New("there is no such job")
-	// ErrState says that the job is not in a state for that.
+	// ErrState says that the job's state does not allow the operation.
 	ErrState = errors.New("the job is in no state for that")
 )
 
-// version is that of the form of records; one of another version is not read.
+// version is the version of the record format. Records of another version are not read.
 const version = 1
 
-// record is what is stored of a job beside its body and its result.
+// record is what is stored of a job, apart from its body and its result.
 type record struct {
 	Version int `json:"v"`
 	Job
@@ -150,7 +148,7 @@ type record struct {
 
 func (j *Job) encode() ([]byte, error) { return json.Marshal(record{version, *j}) }
 
-// decode reads a record. It takes nothing that a queue would not have written.
+// decode reads a record. It accepts only what a queue would have written.
 func decode(id string, raw []byte) (Job, error) {
 	var r record
 	if err := json.Unmarshal(raw, &r); err != nil {

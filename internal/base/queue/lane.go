@@ -7,35 +7,35 @@ import (
 	"time"
 )
 
-// Lane is who sends the jobs of a place, and how.
+// Lane defines how the jobs of a place are sent.
 type Lane struct {
-	// Concurrency is how many attempts are under way at once, at least 1.
+	// Concurrency is how many attempts may run at once, at least 1.
 	Concurrency int
 	Retry       Retry
-	// Run makes an attempt. Its context ends when the job is cancelled or the queue cannot
-	// wait any longer. It must not keep the attempt.
+	// Run makes an attempt. Its context ends when the job is cancelled or the queue cannot wait any longer. Run must
+	// not retain the attempt.
 	Run func(ctx context.Context, a Attempt) Outcome
-	// Ended is asked, once a job has ended as Done, Failed or Dead, for what is to follow;
-	// that is stored together with the end. It may be nil, and must not call the queue.
+	// Ended is called when a job has ended as Done, Failed or Dead. It returns the jobs that are to follow, which are
+	// stored together with the end. It may be nil, and must not call the queue.
 	Ended func(job Job, body, result []byte) []Draft
 }
 
-// Attempt is one try of a job. Job.Attempts counts it, from 1 on.
+// Attempt is one try of a job. Job.Attempts is its number, counted from 1.
 type Attempt struct {
 	Job  Job
 	Body []byte
 }
 
-// Retry says when a job is tried again that has failed.
+// Retry says when a failed job is tried again.
 type Retry struct {
-	// Times is how often, after the first attempt.
+	// Times is how many retries there are after the first attempt.
 	Times int
-	// First is the pause before the first of these, which doubles up to Most.
+	// First is the pause before the first retry. The pause doubles up to Most.
 	First, Most time.Duration
 }
 
-// after is the pause after so many failures, up to a half shorter by chance, so that what
-// failed together does not come back together.
+// after returns the pause after a number of failures. It is randomly up to a half shorter, so that jobs that failed
+// together do not come back together.
 func (r Retry) after(failures int) time.Duration {
 	d := r.First
 	for range failures - 1 {
@@ -55,27 +55,27 @@ func shorter(d time.Duration) time.Duration {
 	return d - rand.N(d/2) //nolint:gosec // no secret
 }
 
-// The pauses of a lane whose backend has no time: so long at first, doubled up to the most.
+// The pauses of a lane whose backend has no time: the first one, which doubles up to the longest.
 const (
 	firstPause = time.Second
 	mostPause  = 5 * time.Minute
 )
 
-// Tally counts what happened in a lane since the start.
+// Tally counts events in a lane since the start.
 type Tally struct {
 	Put      uint64
 	Attempts [5]uint64 // by Verdict
 	Ended    map[State]uint64
 }
 
-// lane are the jobs of one place. It belongs to the queue's mu.
+// lane holds the jobs of one place. It is guarded by the queue's mu.
 type lane struct {
 	place   Place
-	serves  *Lane // nil: nobody sends them
+	serves  *Lane // nil if nothing sends them
 	waiting waiting
 	running int
-	paused  time.Time // nothing is started before
-	streak  int       // attempts in a row that found no time
+	paused  time.Time // no attempt starts before this time
+	streak  int       // attempts in a row with the verdict NotNow
 	tally   Tally
 }
 
@@ -88,8 +88,8 @@ func (q *Queue) lane(p Place) *lane {
 	return l
 }
 
-// Serve makes these the lanes of a kind, by their names, in place of those before. Attempts
-// under way go on; jobs of a lane that is not served wait, and die when they are too old.
+// Serve sets the lanes of a kind, by name, and replaces all earlier ones. Running attempts continue. Jobs of a lane
+// that is not served wait, and die when they are too old.
 func (q *Queue) Serve(kind string, lanes map[string]Lane) {
 	if q == nil {
 		return
@@ -110,10 +110,10 @@ func (q *Queue) Serve(kind string, lanes map[string]Lane) {
 	q.nudge()
 }
 
-// push lets e wait until it is due.
+// push makes e wait until it is due.
 func (l *lane) push(e *entry) { heap.Push(&l.waiting, e) }
 
-// drop takes e out of those that wait.
+// drop takes e out of the waiting jobs.
 func (l *lane) drop(e *entry) {
 	if e.at >= 0 {
 		heap.Remove(&l.waiting, e.at)
@@ -131,7 +131,7 @@ func (l *lane) room() int {
 	return l.serves.Concurrency - l.running
 }
 
-// heard notes what an attempt has said of the backend.
+// heard records what an attempt says about the backend.
 func (l *lane) heard(o Outcome, now time.Time) {
 	l.tally.Attempts[o.Verdict]++
 	if o.Verdict != NotNow {
@@ -144,8 +144,8 @@ func (l *lane) heard(o Outcome, now time.Time) {
 	}
 }
 
-// pause is how long nothing is started after the latest attempt found no time. What one
-// job was told to wait longer is its own: the others are tried with one of them.
+// pause is how long the lane starts nothing after an attempt with the verdict NotNow. If the outcome asks for more than
+// mostPause, only its own job waits that long. After mostPause the lane is tried with one of the other jobs.
 func (l *lane) pause(o Outcome) time.Duration {
 	if o.After > 0 {
 		return min(o.After, mostPause)
@@ -159,7 +159,7 @@ func (l *lane) pause(o Outcome) time.Duration {
 	return d
 }
 
-// waiting is a heap of jobs by when they are due, those that came first before others.
+// waiting is a heap of jobs, ordered by when they are due, and then by when they were put.
 type waiting []*entry
 
 func (w waiting) Len() int { return len(w) }

@@ -14,7 +14,7 @@ import (
 	"github.com/weir-gateway/weir/internal/base/statefile"
 )
 
-// The files of a queue.
+// The names of a queue's files.
 const (
 	fileName = "jobs.db"
 	keyName  = "jobs.key"
@@ -27,13 +27,13 @@ func there(path string) bool {
 	return err == nil
 }
 
-// lockTurn is how long one look for the lock of a file takes, between which the end is seen.
+// lockTurn is how long one attempt to lock a file takes. Between attempts, the end of the queue is noticed.
 const lockTurn = 250 * time.Millisecond
 
-// open opens the file and begins to work.
+// open opens the file and starts the scheduler.
 func (q *Queue) open(o *opening) {
 	defer close(o.done)
-	defer func() { // bbolt does not return from what it finds in a file that somebody has changed
+	defer func() { // bbolt panics at some damage in a file
 		if cause := recover(); cause != nil {
 			o.err = fmt.Errorf("%s is broken: %v; move it away to begin with an empty queue", q.path(fileName), cause)
 		}
@@ -53,7 +53,7 @@ func (q *Queue) open(o *opening) {
 	}
 }
 
-// openStore opens the file, as soon as no other process has it, and reads what is there.
+// openStore opens the file as soon as no other process has it, and loads it.
 func (q *Queue) openStore() (*store, error) {
 	if err := statefile.Make(q.options.Folder); err != nil {
 		return nil, err
@@ -80,7 +80,7 @@ func (q *Queue) openStore() (*store, error) {
 	return s, nil
 }
 
-// locked opens a file when no other process has it.
+// locked opens a file once no other process has it.
 func (q *Queue) locked(ctx context.Context, name string) (*bolt.DB, error) {
 	for told := false; ; told = true {
 		db, err := openFile(q.path(name), lockTurn)
@@ -99,7 +99,7 @@ func (q *Queue) locked(ctx context.Context, name string) (*bolt.DB, error) {
 	}
 }
 
-// load makes the index of what is in the file.
+// load builds the index of the jobs in the file.
 func (q *Queue) load(s *store) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -111,7 +111,7 @@ func (q *Queue) load(s *store) error {
 	})
 }
 
-// loadOne makes the entry of one record. One that cannot be read is left where it is.
+// loadOne makes the entry for one record. A record that cannot be read is left in place.
 func (q *Queue) loadOne(s *store, tx *bolt.Tx, id string, sealed []byte) {
 	raw, err := s.seal.open(inRecords, id, sealed)
 	var job Job
@@ -129,9 +129,9 @@ func (q *Queue) loadOne(s *store, tx *bolt.Tx, id string, sealed []byte) {
 	q.add(e)
 	switch {
 	case job.State == Running && q.late[job.HeldBy]:
-		return // the process before is still at it
+		return // the earlier process is still working on it
 	case job.State == Running:
-		e.job.State, e.job.Due = Queued, time.Now().UTC() // it ended without a word
+		e.job.State, e.job.Due = Queued, time.Now().UTC() // the process ended without recording an outcome
 	case job.State != Queued:
 		return
 	}

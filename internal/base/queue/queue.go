@@ -16,38 +16,38 @@ import (
 	"github.com/weir-gateway/weir/internal/base/statefile"
 )
 
-// The bounds of a queue unless Options say otherwise. They are promises: docs name them.
+// The default bounds of a queue. They are documented promises.
 const (
 	DefaultJobs  = 100_000
 	DefaultBytes = 1 << 30
 )
 
-// Options make a Queue.
+// Options configure a Queue.
 type Options struct {
-	// Folder is where the file is, the queue's own; it is made when it is needed.
+	// Folder is the queue's own folder for its file. It is made when needed.
 	Folder string
-	// Jobs and Bytes bound what is kept, ended jobs included; 0: the defaults. Bytes are those
-	// of records, bodies and results: the file is somewhat larger, and does not shrink.
+	// Jobs and Bytes bound what is kept, ended jobs included; 0 means the default. Bytes counts records, bodies and
+	// results. The file is somewhat larger, and does not shrink.
 	Jobs  int
 	Bytes int64
-	// Succeeds tells that another process has the file and will let go of it (Release).
+	// Succeeds says that another process has the file and will let go of it (Release).
 	Succeeds bool
-	Log      *slog.Logger // nil: none
+	Log      *slog.Logger // nil for none
 }
 
-// Queue is safe for concurrent use. A nil *Queue takes nothing.
+// Queue is safe for concurrent use. A nil *Queue accepts no jobs.
 type Queue struct {
 	options Options
 	log     *slog.Logger
 	store   *store
-	wake    chan struct{}   // holds one: there may be something to start
+	wake    chan struct{}   // capacity 1; a value means that there may be something to start
 	life    context.Context //nolint:containedctx // of the goroutines, from New to Close
 	finish  context.CancelFunc
-	cut     context.CancelCauseFunc // ends the attempts
+	cut     context.CancelCauseFunc // cancels the attempts
 	attempt context.Context         //nolint:containedctx // of all attempts
-	work    sync.WaitGroup          // the goroutines that are no attempts
-	under   sync.WaitGroup          // attempts under way
-	using   sync.WaitGroup          // those who write
+	work    sync.WaitGroup          // the goroutines other than attempts
+	under   sync.WaitGroup          // running attempts
+	using   sync.WaitGroup          // operations that write
 
 	mu       sync.Mutex
 	opening  *opening
@@ -55,17 +55,17 @@ type Queue struct {
 	keys     map[keyed]*entry
 	lanes    map[Place]*lane
 	bytes    int64
-	resting  bool // nothing is started any more
+	resting  bool // no more attempts are started
 	released bool
 	closed   bool
-	late     map[string]bool // files of processes before that are still at it, by name
+	late     map[string]bool // names of late files that earlier processes still have
 	lost     int             // records that cannot be read
 }
 
 // opening is an attempt to open the file.
 type opening struct {
 	done chan struct{}
-	err  error // once done is closed
+	err  error // valid once done is closed
 }
 
 func (o *opening) over() bool {
@@ -77,25 +77,24 @@ func (o *opening) over() bool {
 	}
 }
 
-// entry is a job as the queue has it. Its fields belong to the queue's mu.
+// entry is the queue's record of a job. Its fields are guarded by the queue's mu.
 type entry struct {
 	job    Job
 	size   int64         // bytes on disk
-	result int64         // of them, those of what the last attempt has left
-	at     int           // in the heap of its lane; -1: it does not wait
-	stored chan struct{} // closed when it is decided whether it is on disk
-	failed bool          // it is not
+	result int64         // how many of them are the result
+	at     int           // index in the heap of its lane; -1 if it is not waiting
+	stored chan struct{} // closed when it is known whether the job is on disk
+	failed bool          // the job could not be stored
 	cancel context.CancelCauseFunc
-	wanted bool // it is to be cancelled
-	// changing tells that a change which somebody asked for is being stored. Another one
-	// could come to the disk before it.
+	wanted bool // cancellation was requested
+	// changing says that a requested change is being stored. A second change could otherwise reach the disk first.
 	changing bool
 }
 
-// errChanging is told to whoever wants a second change meanwhile.
+// errChanging is the error for a second change while the first is being stored.
 var errChanging = fmt.Errorf("%w just now: the job is being changed", ErrUnavailable)
 
-// keyed is what makes two Puts one job.
+// keyed identifies a job by its key: two Puts with the same values are one job.
 type keyed struct {
 	Place
 
@@ -104,8 +103,8 @@ type keyed struct {
 
 func (j *Job) keyed() keyed { return keyed{j.Place, j.Owner, j.Key} }
 
-// New makes a queue. Where there is a file of before it is opened, else when Open is called
-// first. The error says why the folder cannot be used.
+// New makes a queue. If the file exists, New begins to open it; otherwise the first call of Open does. The error says
+// why the folder cannot be used.
 func New(o Options) (*Queue, error) {
 	if err := statefile.Check(o.Folder); err != nil {
 		return nil, err
@@ -129,8 +128,9 @@ func New(o Options) (*Queue, error) {
 // lockPatience is how long Open waits for another process that has the file.
 const lockPatience = 3 * time.Second
 
-// Open makes the queue take jobs. The error says why it cannot. Where the file is that of a
-// process which this one succeeds, it is taken over when that lets go of it, and Put waits.
+// Open makes the queue accept jobs. The error says why it cannot. If this process succeeds another that still has the
+// file, Open returns nil after lockPatience. The file is opened when the other process lets go of it, and Put waits for
+// that.
 func (q *Queue) Open() error {
 	if q == nil {
 		return errors.New("there is no state folder")
@@ -149,7 +149,7 @@ func (q *Queue) Open() error {
 	return fmt.Errorf("another process has %s open", q.path(fileName))
 }
 
-// begin opens the file in the background, unless that is done or under way.
+// begin opens the file in the background, unless that is done or in progress.
 func (q *Queue) begin() *opening {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -165,7 +165,7 @@ func (q *Queue) begin() *opening {
 // putPatience bounds how long a Put waits for the file.
 const putPatience = 10 * time.Second
 
-// ready waits until the file is there.
+// ready waits until the file is open.
 func (q *Queue) ready(ctx context.Context) error {
 	if q == nil {
 		return ErrUnavailable
@@ -196,8 +196,8 @@ func (o *opening) because() error {
 	return nil
 }
 
-// Put stores a job. It is on disk when Put returns without an error. Where n's key was used
-// before by the same owner in the same place, that job is given, and again is true.
+// Put stores a job. When Put returns without an error, the job is on disk. If the same owner has used n's key before in
+// the same place, Put returns that job, and again is true.
 func (q *Queue) Put(ctx context.Context, n Draft) (job Job, again bool, err error) {
 	if err := q.ready(ctx); err != nil {
 		if errors.Is(err, ErrUnknown) { // it was never opened
@@ -220,8 +220,8 @@ func (q *Queue) Put(ctx context.Context, n Draft) (job Job, again bool, err erro
 	return q.decided(e, err)
 }
 
-// reserve makes an entry for a new job that is not on disk yet, or finds the one with its
-// key. The caller is among those who write, and must say when it is no more.
+// reserve makes an entry for a new job that is not on disk yet, or finds the job with its key. It adds the caller to
+// q.using; the caller must call q.using.Done.
 func (q *Queue) reserve(n Draft) (e *entry, forget []change, again bool, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -248,7 +248,7 @@ func (q *Queue) reserve(n Draft) (e *entry, forget []change, again bool, err err
 	return e, forget, false, nil
 }
 
-// entryOf makes the entry of a new job, which waits for nothing but the disk.
+// entryOf makes the entry of a new job that is not stored yet.
 func (q *Queue) entryOf(n Draft, now time.Time) *entry {
 	return &entry{at: -1, size: int64(len(n.Body)) + overhead, stored: make(chan struct{}), job: Job{
 		Place: n.Place, ID: newID(now), Owner: n.Owner, Key: n.Key, Digest: n.Digest, About: n.About, Purpose: n.Purpose,
@@ -256,8 +256,8 @@ func (q *Queue) entryOf(n Draft, now time.Time) *entry {
 	}}
 }
 
-// newID makes an ID. It begins with the time, so that what comes one after the other lies
-// together on disk, and goes on with 128 bits that nobody can guess.
+// newID makes an ID. It begins with the time, so that jobs put one after the other are stored together on disk. 128
+// random bits follow, which nobody can guess.
 func newID(now time.Time) string {
 	var raw [24]byte
 	binary.BigEndian.PutUint64(raw[:8], uint64(now.UnixNano()))
@@ -265,19 +265,19 @@ func newID(now time.Time) string {
 	return hex.EncodeToString(raw[:])
 }
 
-// changes are what stores a new job.
+// changes returns the changes that store a new job.
 func (e *entry) changes(body []byte) ([]change, error) {
 	raw, err := e.job.encode()
 	if err != nil {
 		return nil, err
 	}
-	if body == nil { // which would be none, and the job one that cannot be sent
+	if body == nil { // nil would store no body, and the job could not be sent
 		body = []byte{}
 	}
 	return []change{{inRecords, e.job.ID, raw}, {inBodies, e.job.ID, body}}, nil
 }
 
-// decided lets a new job wait for its turn, or takes it away where it could not be stored.
+// decided queues a new job, or removes it if it could not be stored.
 func (q *Queue) decided(e *entry, err error) (Job, bool, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -295,7 +295,7 @@ func (q *Queue) decided(e *entry, err error) (Job, bool, error) {
 	return e.job, false, nil
 }
 
-// same waits until it is decided whether the job with the same key is stored.
+// same waits until it is known whether the job with the same key is stored.
 func (q *Queue) same(ctx context.Context, e *entry) (Job, bool, error) {
 	select {
 	case <-e.stored:
@@ -310,8 +310,7 @@ func (q *Queue) same(ctx context.Context, e *entry) (Job, bool, error) {
 	return e.job, true, nil
 }
 
-// Get gives a job. The error is ErrUnknown where there is none, ErrUnavailable where nobody
-// can tell just now.
+// Get returns a job. The error is ErrUnknown if there is none, or ErrUnavailable if that cannot be told at the moment.
 func (q *Queue) Get(ctx context.Context, id string) (Job, error) {
 	if err := q.ready(ctx); err != nil {
 		return Job{}, err
@@ -325,7 +324,7 @@ func (q *Queue) Get(ctx context.Context, id string) (Job, error) {
 	return e.job, nil
 }
 
-// find gives the entry of a job that is on disk.
+// find returns the entry of a job that is on disk.
 func (q *Queue) find(id string) (*entry, error) {
 	e := q.jobs[id]
 	if e == nil {
@@ -337,12 +336,12 @@ func (q *Queue) find(id string) (*entry, error) {
 	select {
 	case <-e.stored:
 		return e, nil
-	default: // nobody was told of it yet
+	default: // no caller knows its ID yet
 		return nil, ErrUnknown
 	}
 }
 
-// Result gives what the last attempt has left, nil where it has left nothing.
+// Result returns the result that the last attempt has left, or nil if it has left none.
 func (q *Queue) Result(id string) ([]byte, error) {
 	raw, err := q.store.read(inResults, id)
 	if err != nil {
@@ -351,7 +350,7 @@ func (q *Queue) Result(id string) ([]byte, error) {
 	return raw, nil
 }
 
-// Body gives what was put, nil where there is no such job.
+// Body returns the body that was put, or nil if there is no such job.
 func (q *Queue) Body(id string) ([]byte, error) {
 	raw, err := q.store.read(inBodies, id)
 	if err != nil {
@@ -360,14 +359,14 @@ func (q *Queue) Body(id string) ([]byte, error) {
 	return raw, nil
 }
 
-// Filter picks jobs; empty fields pick all.
+// Filter selects jobs. An empty field matches all.
 type Filter struct {
-	Place Place // Lane alone may be empty
+	Place Place // Lane may be empty on its own
 	State State
 	Most  int
 }
 
-// List gives jobs, the newest first, and how many there are that fit.
+// List returns the jobs that match, the newest first and at most f.Most, and how many match in all.
 func (q *Queue) List(f Filter) (list []Job, all int) {
 	if q == nil {
 		return nil, 0
@@ -388,9 +387,8 @@ func (q *Queue) List(f Filter) (list []Job, all int) {
 	return list, all
 }
 
-// Cancel takes a job back: one that waits is Cancelled at once, one that is under way when
-// its attempt has heard of it, unless that has come through. The error is ErrState where it
-// has ended.
+// Cancel cancels a job. A waiting job is Cancelled at once. A running job is Cancelled when its attempt notices, unless
+// the attempt succeeds. The error is ErrState if the job has ended.
 func (q *Queue) Cancel(ctx context.Context, id string) (Job, error) {
 	return q.change(ctx, id, func(e *entry) (changed bool, err error) {
 		switch {
@@ -409,7 +407,7 @@ func (q *Queue) Cancel(ctx context.Context, id string) (Job, error) {
 	})
 }
 
-// Retry makes a job that has ended, but for one that is Done, wait once more, as if it were new.
+// Retry makes an ended job wait again, as if it were new. A job that is Done cannot be retried.
 func (q *Queue) Retry(ctx context.Context, id string) (Job, error) {
 	return q.change(ctx, id, func(e *entry) (changed bool, err error) {
 		if !e.job.State.Ended() || e.job.State == Done {
@@ -423,7 +421,7 @@ func (q *Queue) Retry(ctx context.Context, id string) (Job, error) {
 	})
 }
 
-// changeable finds a job that may be changed now. q is locked.
+// changeable finds a job that may be changed now. The caller holds q.mu.
 func (q *Queue) changeable(id string) (*entry, error) {
 	e, err := q.find(id)
 	switch {
@@ -437,8 +435,8 @@ func (q *Queue) changeable(id string) (*entry, error) {
 	return e, nil
 }
 
-// change changes a job that nobody is at, and stores it. A job that waits again is put back
-// into its lane when it is on disk.
+// change changes a job that no other operation is changing, and stores it. A job that waits again returns to its lane
+// when it is on disk.
 func (q *Queue) change(ctx context.Context, id string, how func(*entry) (bool, error)) (Job, error) {
 	if err := q.ready(ctx); err != nil {
 		return Job{}, err
@@ -499,12 +497,12 @@ func (q *Queue) Drop(ctx context.Context, id string) error {
 	return q.store.commit(e.removal()...)
 }
 
-// removal are the changes that forget a job.
+// removal returns the changes that forget a job.
 func (e *entry) removal() []change {
 	return []change{{inRecords, e.job.ID, nil}, {inBodies, e.job.ID, nil}, {inResults, e.job.ID, nil}}
 }
 
-// add makes e one of the jobs.
+// add adds e to the jobs.
 func (q *Queue) add(e *entry) {
 	q.jobs[e.job.ID] = e
 	if e.job.Key != "" {
@@ -513,7 +511,7 @@ func (q *Queue) add(e *entry) {
 	q.bytes += e.size
 }
 
-// remove takes e out.
+// remove removes e from the jobs.
 func (q *Queue) remove(e *entry) {
 	if q.jobs[e.job.ID] != e {
 		return
@@ -526,7 +524,7 @@ func (q *Queue) remove(e *entry) {
 	q.bytes -= e.size
 }
 
-// nudge lets the scheduler look.
+// nudge wakes the scheduler.
 func (q *Queue) nudge() {
 	select {
 	case q.wake <- struct{}{}:

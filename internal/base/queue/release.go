@@ -13,21 +13,21 @@ import (
 	berrors "go.etcd.io/bbolt/errors"
 )
 
-// One process has the file at a time, for so bbolt's lock wants it. When another process takes
-// over (both serve for a while), this one lets go of the file at once, so that the other can
-// say 202, and goes on with a small file of its own, the late one: there go the requests that
-// it still takes, and what becomes of the attempts that are under way. In the file of all these
-// attempts are marked with the late file's name. The process that took over leaves them alone
-// while somebody has that file locked; when nobody has (the process before has ended, however)
-// it takes in what is there, and makes the attempts anew of which nothing is told.
+// Only one process has the file at a time, because bbolt locks it. When another process takes over (both serve for a
+// while), this process lets go of the file at once, so that the other can answer 202. This process goes on with a small
+// file of its own, the late file. The late file receives the requests that this process still accepts, and the outcomes
+// of its running attempts. In the main file, these attempts are marked with the late file's name. The process that took
+// over leaves them alone while another process has the late file locked. Once no process has it locked (the earlier
+// process has ended, in whatever way), the new process takes in its content and repeats the attempts that have no
+// outcome there.
 
 const (
 	latePattern = "jobs-*.late"
-	inTaken     = "taken" // late files that were taken in, and may still lie there
+	inTaken     = "taken" // late files that were taken in, and may not be removed yet
 )
 
-// Release lets go of the file for the process that takes over. Jobs are still taken, and
-// attempts under way end as they may; none is started. Close is still to be called.
+// Release lets go of the file for the process that takes over. The queue still accepts jobs, and running attempts go on
+// to their end, but no attempt is started. Close must still be called.
 func (q *Queue) Release() {
 	if q == nil {
 		return
@@ -42,7 +42,7 @@ func (q *Queue) Release() {
 	}
 	q.mu.Unlock()
 	if !opened {
-		q.finish() // whom this process succeeds is the next one's matter
+		q.finish() // a process that this one succeeds is left to the next process
 		return
 	}
 	defer q.using.Done()
@@ -54,7 +54,7 @@ func (q *Queue) Release() {
 	}
 }
 
-// leave exchanges the file for the late one. It is called between two transactions.
+// leave replaces the file with the late file. It is called between two transactions.
 func (q *Queue) leave(name string) error {
 	s := q.store
 	db, err := openFile(q.path(name), time.Second)
@@ -62,7 +62,7 @@ func (q *Queue) leave(name string) error {
 		err = s.prepare(db)
 	}
 	if err != nil {
-		name = "" // nobody waits for what does not come
+		name = "" // the next process must not wait for a file that will not exist
 	}
 	held := q.marked(name)
 	err = errors.Join(err, s.put([]write{{changes: held}}))
@@ -76,7 +76,7 @@ func (q *Queue) leave(name string) error {
 	return err
 }
 
-// marked are the records of the attempts under way, with the file in which their end will be.
+// marked returns the records of the running attempts, with the name of the file that will hold their outcome.
 func (q *Queue) marked(name string) []change {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -86,7 +86,7 @@ func (q *Queue) marked(name string) []change {
 			continue
 		}
 		job := e.job
-		if job.HeldBy == "" { // else the process before this one is at it
+		if job.HeldBy == "" { // otherwise an earlier process is working on it
 			job.HeldBy = name
 		}
 		if raw, err := job.encode(); err == nil {
@@ -96,8 +96,8 @@ func (q *Queue) marked(name string) []change {
 	return changes
 }
 
-// takeOver takes in the late files that nobody has any more, and notes those that somebody has.
-// It is called before anything is read.
+// takeOver takes in the late files that no process has open, and notes those that a process still has. It is called
+// before anything is loaded.
 func (q *Queue) takeOver(s *store) error {
 	paths, err := filepath.Glob(q.path(latePattern))
 	if err != nil {
@@ -118,11 +118,11 @@ func (q *Queue) takeOver(s *store) error {
 	return nil
 }
 
-// lateTurn is how long one look for the lock of a late file takes.
+// lateTurn is how long one attempt to lock a late file takes.
 const lateTurn = 100 * time.Millisecond
 
-// takeIn lays what is in a late file over what is in the file, and removes it. It gives the
-// jobs that were told of. The error is bolt's ErrTimeout where a process still has it.
+// takeIn copies the content of a late file over the main file, and removes the late file. It returns the IDs of the
+// jobs with a record there. The error is bolt's ErrTimeout if a process still has the late file.
 func (q *Queue) takeIn(s *store, name string) (ids []string, err error) {
 	late, err := openFile(q.path(name), lateTurn)
 	if err != nil {
@@ -149,7 +149,7 @@ func (q *Queue) takeIn(s *store, name string) (ids []string, err error) {
 	return ids, s.db.Update(func(tx *bolt.Tx) error { return tx.Bucket([]byte(inTaken)).Delete([]byte(name)) })
 }
 
-// overlay copies everything, sealed as it is; what is empty removes.
+// overlay copies all values, still sealed. An empty value removes the key.
 func overlay(from, to *bolt.Tx) (ids []string, err error) {
 	for _, bucket := range buckets() {
 		source, target := from.Bucket([]byte(bucket)), to.Bucket([]byte(bucket))
@@ -194,7 +194,7 @@ func (q *Queue) lateFiles() []string {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.released {
-		return nil // they are for the next one
+		return nil // they are left to the next process
 	}
 	var names []string
 	for name := range q.late {
@@ -203,11 +203,11 @@ func (q *Queue) lateFiles() []string {
 	return names
 }
 
-// lookAt takes in one late file, if nobody has it any more.
+// lookAt takes in one late file, if no process has it any more.
 func (q *Queue) lookAt(name string) {
 	var ids []string
 	err := q.store.do(func() (err error) {
-		if q.store.late { // released meanwhile
+		if q.store.late { // released in the meantime
 			return context.Canceled
 		}
 		ids, err = q.takeIn(q.store, name)
@@ -224,7 +224,7 @@ func (q *Queue) lookAt(name string) {
 	delete(q.late, name)
 	q.refresh(ids)
 	for _, e := range q.jobs {
-		if e.job.State == Running && e.job.HeldBy == name { // nothing is told of it
+		if e.job.State == Running && e.job.HeldBy == name { // it has no outcome
 			e.job.State, e.job.HeldBy, e.job.Due = Queued, "", time.Now().UTC()
 			q.lane(e.job.Place).push(e)
 		}
@@ -233,7 +233,7 @@ func (q *Queue) lookAt(name string) {
 	q.nudge()
 }
 
-// refresh reads the records of jobs anew.
+// refresh reads the records of jobs again.
 func (q *Queue) refresh(ids []string) {
 	s := q.store
 	s.mu.RLock()
@@ -241,7 +241,7 @@ func (q *Queue) refresh(ids []string) {
 	if s.db == nil {
 		return
 	}
-	_ = s.db.View(func(tx *bolt.Tx) error { // it fails for a closed file alone
+	_ = s.db.View(func(tx *bolt.Tx) error { // it fails only if the file is closed
 		for _, id := range ids {
 			if e := q.jobs[id]; e != nil {
 				q.remove(e)

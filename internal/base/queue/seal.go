@@ -11,9 +11,9 @@ import (
 	"github.com/weir-gateway/weir/internal/base/statefile"
 )
 
-// seal encrypts what is stored: requests carry credentials, and a file that is copied, backed
-// up or thrown away with its disk should not hold them in the clear; what bbolt removes stays
-// in its free pages. The key lies beside the file, in one of its own that is only this user's.
+// seal encrypts what is stored. Requests carry credentials, and a file that is copied, backed up or thrown away with
+// its disk should not hold them in the clear. Values that bbolt removes stay in its free pages. The key is in a file of
+// its own next to the queue's file, which only this user can read.
 type seal struct{ aead cipher.AEAD }
 
 const keyBytes = 32 // AES-256
@@ -40,12 +40,12 @@ func openSeal(path string) (seal, error) {
 	return seal{aead}, err
 }
 
-// close encrypts a value for its place: moved elsewhere it cannot be opened.
+// close encrypts a value for its bucket and key. It cannot be opened under another bucket or key.
 func (s seal) close(bucket, key string, value []byte) []byte {
 	return s.aead.Seal(nil, nil, value, []byte(bucket+"/"+key)) //nolint:gosec // it makes its own nonce, and wants none
 }
 
-// open decrypts what close has made for that place.
+// open decrypts what close has encrypted for that bucket and key.
 func (s seal) open(bucket, key string, sealed []byte) ([]byte, error) {
 	return s.aead.Open(nil, nil, sealed, []byte(bucket+"/"+key))
 }

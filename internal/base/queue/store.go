@@ -15,50 +15,49 @@ const (
 	inRecords = "records"
 	inBodies  = "bodies"
 	inResults = "results"
-	inFile    = "file" // what the file says of itself
+	inFile    = "file" // metadata of the file
 )
 
 func buckets() []string { return []string{inRecords, inBodies, inResults} }
 
-// change is one value to be written; a nil one removes what is there.
+// change is one value to be written. A nil value removes the key.
 type change struct {
 	bucket, key string
 	value       []byte // not sealed yet
 }
 
-// write is what is written together, whole or not at all.
+// write is a set of changes that is written atomically.
 type write struct {
 	changes []change
-	// act is called by the goroutine that writes, instead of writing; it may exchange the file.
+	// act is called by the writing goroutine instead of writing. It may replace the file.
 	act  func() error
-	done chan<- error // told when it is on disk; nil: nobody waits
+	done chan<- error // receives the result once it is on disk; nil if nobody waits
 }
 
 // mostTogether bounds the changes in one transaction.
 const mostTogether = 1024
 
-// store is the file with the one goroutine that writes it. What comes while the disk is busy is
-// written together with one flush, so that many who wait cost little more than one.
+// store is the file, with the one goroutine that writes it. Changes that arrive while the disk is busy are written with
+// one flush, so that many waiting callers cost little more than one.
 type store struct {
 	writes chan write
 	ended  chan struct{} // closed when the goroutine has ended
 
-	mu   sync.RWMutex // held for reading while the file is read, for writing while it is exchanged
+	mu   sync.RWMutex // held for reading while the file is read or written, for writing while it is replaced
 	db   *bolt.DB
 	late bool // db is the late file of a queue that was released
 	seal seal
 }
 
-// openFile opens or makes a file of the queue. The error is bolt's ErrTimeout where another
-// process has it.
+// openFile opens or makes a file of the queue. The error is bolt's ErrTimeout if another process has it.
 func openFile(path string, wait time.Duration) (*bolt.DB, error) {
 	return bolt.Open(path, 0o600, &bolt.Options{Timeout: wait, FreelistType: bolt.FreelistMapType})
 }
 
-// start begins to write.
+// start starts the writing goroutine.
 func (s *store) start() { go s.run() }
 
-// end writes what was given so far, closes the file and returns. Nothing may be given afterwards.
+// end writes what was given so far, closes the file and returns. Nothing may be given to the store afterwards.
 func (s *store) end() {
 	close(s.writes)
 	<-s.ended
@@ -83,12 +82,12 @@ func (s *store) run() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.db != nil {
-		_ = s.db.Close() // all of it is on disk
+		_ = s.db.Close() // an error does not matter: all of it is on disk
 		s.db = nil
 	}
 }
 
-// gather gives all that waits to be written, until something has to be done instead.
+// gather returns all writes that are waiting, up to the first one that has an act.
 func (s *store) gather(first write) (batch []write, acting *write) {
 	batch = []write{first}
 	for n := len(first.changes); n < mostTogether; {
@@ -136,8 +135,8 @@ func (s *store) put(batch []write) error {
 	})
 }
 
-// apply writes one change. In a late file a removal is an empty value, for what is to be
-// removed lies in the file of the next process.
+// apply writes one change. In a late file, a removal is stored as an empty value, because the value to be removed is in
+// the file of the next process.
 func (s *store) apply(tx *bolt.Tx, c change) error {
 	b := tx.Bucket([]byte(c.bucket))
 	switch {
@@ -150,24 +149,24 @@ func (s *store) apply(tx *bolt.Tx, c change) error {
 	}
 }
 
-// commit returns when the changes are on disk.
+// commit writes the changes and returns when they are on disk.
 func (s *store) commit(changes ...change) error {
 	done := make(chan error, 1)
 	s.writes <- write{changes: changes, done: done}
 	return <-done
 }
 
-// note has the changes written some time, or lost with a crash.
+// note writes the changes at some later time. A crash may lose them.
 func (s *store) note(changes ...change) { s.writes <- write{changes: changes} }
 
-// do has act called between two transactions.
+// do calls act between two transactions.
 func (s *store) do(act func() error) error {
 	done := make(chan error, 1)
 	s.writes <- write{act: act, done: done}
 	return <-done
 }
 
-// read gives a value, nil where there is none.
+// read returns a value, or nil if there is none.
 func (s *store) read(bucket, key string) (value []byte, err error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -187,7 +186,7 @@ func (s *store) read(bucket, key string) (value []byte, err error) {
 	return value, err
 }
 
-// prepare makes the buckets of a file, and holds that the key is its own.
+// prepare makes the buckets of a file, and checks that the key belongs to the file.
 func (s *store) prepare(db *bolt.DB) error {
 	const name, word = "key", "weir"
 	return db.Update(func(tx *bolt.Tx) error {
@@ -207,7 +206,7 @@ func (s *store) prepare(db *bolt.DB) error {
 	})
 }
 
-// size is how large the file is.
+// size is the size of the file.
 func (s *store) size() int64 {
 	s.mu.RLock()
 	defer s.mu.RUnlock()

@@ -15,7 +15,7 @@ var (
 	errEnding    = errors.New("the gateway is ending")
 )
 
-// sweepEvery is how often what is too old is looked for.
+// sweepEvery is how often the scheduler looks for jobs that are too old.
 const sweepEvery = 20 * time.Second
 
 // schedule starts attempts when they are due, until the queue ends.
@@ -38,7 +38,7 @@ func (q *Queue) schedule() {
 	}
 }
 
-// startDue starts what is due, and tells in how long the next one will be; 0: nobody knows.
+// startDue starts the attempts that are due, and returns the time until the next one; 0 if that is unknown.
 func (q *Queue) startDue(now time.Time) (next time.Duration) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -54,7 +54,7 @@ func (q *Queue) startDue(now time.Time) (next time.Duration) {
 	return next
 }
 
-// startIn starts what is due in one lane. waits tells that the next one is due later.
+// startIn starts the attempts that are due in one lane. waits says that the next one is due later, after in.
 func (q *Queue) startIn(l *lane, now time.Time) (in time.Duration, waits bool) {
 	for l.room() > 0 && len(l.waiting) > 0 {
 		due := l.waiting[0].job.Due
@@ -99,7 +99,7 @@ func (q *Queue) begins(l *lane, e *entry, now time.Time) {
 	})
 }
 
-// run makes the attempt. A bug in what is behind it is a failure of this one job.
+// run makes the attempt. A panic in the lane's code counts as a failure of this one job.
 func (q *Queue) run(ctx context.Context, serves Lane, a Attempt) (o Outcome) {
 	defer func() {
 		if cause := recover(); cause != nil {
@@ -110,7 +110,7 @@ func (q *Queue) run(ctx context.Context, serves Lane, a Attempt) (o Outcome) {
 	return serves.Run(ctx, a)
 }
 
-// settle stores what became of an attempt, and goes on with the job as that says.
+// settle stores the outcome of an attempt, and continues with the job accordingly.
 func (q *Queue) settle(ctx context.Context, serves Lane, e *entry, body []byte, o Outcome) {
 	now := time.Now().UTC()
 	q.mu.Lock()
@@ -134,8 +134,8 @@ func (q *Queue) settle(ctx context.Context, serves Lane, e *entry, body []byte, 
 	q.nudge()
 }
 
-// follow makes j what it is after an attempt. pause is for how long the lane starts
-// nothing, and how long j waits at least.
+// follow updates j after an attempt. pause is how long the lane starts nothing. After NotNow, j waits at least that
+// long.
 func (j *Job) follow(o Outcome, retry Retry, pause time.Duration, now time.Time) {
 	switch o.Verdict {
 	case Succeeded:
@@ -171,7 +171,7 @@ func tooOld(reason string) string {
 	return text + "; at last: " + reason
 }
 
-// end makes j one that has ended.
+// end makes j a job that has ended.
 func (j *Job) end(s State, reason string, now time.Time) {
 	j.State, j.Reason, j.Ended, j.HeldBy = s, reason, now, ""
 	keep := j.Keep.Ended
@@ -181,8 +181,8 @@ func (j *Job) end(s State, reason string, now time.Time) {
 	j.Until = now.Add(keep)
 }
 
-// conclude stores what job has become, with what follows from its end, and then has everybody
-// see it. A disk that cannot be written is tried again: who waits for nothing can wait.
+// conclude stores the new state of a job together with the jobs that follow from its end, and then makes them visible.
+// If the disk cannot be written, conclude keeps retrying; no caller waits for it.
 func (q *Queue) conclude(serves Lane, e *entry, job Job, body, result []byte) {
 	changes, follow := q.consequences(serves, job, body, result)
 	q.insist(job, changes)
@@ -196,7 +196,7 @@ func (q *Queue) conclude(serves Lane, e *entry, job Job, body, result []byte) {
 	}
 	defer q.mu.Unlock()
 	e.job, e.cancel, e.wanted = job, nil, false
-	if result != nil { // which replaces that of the attempt before
+	if result != nil { // it replaces the previous attempt's result
 		more := int64(len(result)) - e.result
 		e.result += more
 		e.size += more
@@ -216,7 +216,7 @@ func (q *Queue) conclude(serves Lane, e *entry, job Job, body, result []byte) {
 	q.nudge()
 }
 
-// insist stores what job has become, as soon as that is possible.
+// insist stores the new state of a job, and retries until that succeeds or the attempts are cut off.
 func (q *Queue) insist(job Job, changes []change) {
 	for {
 		err := q.store.commit(changes...)
@@ -226,16 +226,16 @@ func (q *Queue) insist(job Job, changes []change) {
 		q.log.Error("what became of a job cannot be stored; until it can, nobody sees it", "job", job.ID, "lane", job.LaneName(), "error", err)
 		select {
 		case <-time.After(time.Second):
-		case <-q.attempt.Done(): // it is tried once more by the next process
+		case <-q.attempt.Done(): // the next process tries the job once more
 			return
 		}
 	}
 }
 
-// consequences are what is written when a job has become what it is.
+// consequences returns the changes to be written when a job has reached its new state, and the jobs that follow.
 func (q *Queue) consequences(serves Lane, job Job, body, result []byte) (changes []change, follow []*entry) {
 	raw, err := job.encode()
-	if err != nil { // times far out of range alone could do that
+	if err != nil { // only times far out of range could cause that
 		q.log.Error("a job cannot be written", "job", job.ID, "error", err)
 		return nil, nil
 	}
@@ -257,7 +257,7 @@ func (q *Queue) consequences(serves Lane, job Job, body, result []byte) (changes
 	return changes, follow
 }
 
-// tell writes the end of a job to the log.
+// tell logs the end of a job.
 func (q *Queue) tell(job Job) {
 	attributes := []any{"job", job.ID, "lane", job.LaneName(), "about", job.About, "state", job.State, "attempts", job.Attempts, "took", job.Ended.Sub(job.Created)}
 	if job.Purpose != "" {
@@ -273,8 +273,8 @@ func (q *Queue) tell(job Job) {
 	q.log.Info("job", attributes...)
 }
 
-// Rest starts nothing any more, and returns when the attempts under way have ended; when ctx
-// ends they are cut off, and are made once more by the next process.
+// Rest starts no more attempts, and returns when the running ones have ended. If ctx ends first, they are cut off, and
+// the next process repeats them.
 func (q *Queue) Rest(ctx context.Context) {
 	if q == nil {
 		return
@@ -292,7 +292,7 @@ func (q *Queue) Rest(ctx context.Context) {
 	}
 }
 
-// Close ends the queue: attempts are cut off, and the file is closed. Nothing is lost.
+// Close ends the queue: it cuts off running attempts and closes the file. No job is lost.
 func (q *Queue) Close() {
 	if q == nil {
 		return

@@ -1,25 +1,24 @@
 package registry
 
-// chain is a list of entries in the order in which they have changed, which an entry goes to
-// the end of when it changes again. So who has seen everything up to a revision finds what
-// came since at the end, each entry once and as it is now, however long that was ago: nobody
-// keeps a buffer for those who read slowly.
+// chain is a list of entries in the order of their latest change. An entry that changes again moves to the end. So a
+// reader that has seen everything up to a revision finds all later changes at the end, each entry once and in its
+// current state, however long ago that revision was. No buffer is kept for slow readers.
 type chain struct {
-	which       int // of the links of an entry
+	which       int // index of its link in an entry's links
 	first, last *entry
 }
 
 // The chains that an entry is in.
 const (
 	ofAll     = iota // every entry
-	ofService        // those of its service
+	ofService        // the entries of one service
 	chains
 )
 
 // link is an entry's place in one chain.
 type link struct{ before, after *entry }
 
-// append puts e to the end. It must be in no place.
+// append puts e at the end. e must not be in the chain.
 func (c *chain) append(e *entry) {
 	e.links[c.which] = link{before: c.last}
 	if c.last != nil {
@@ -30,7 +29,7 @@ func (c *chain) append(e *entry) {
 	c.last = e
 }
 
-// take takes e out.
+// take removes e from the chain.
 func (c *chain) take(e *entry) {
 	l := e.links[c.which]
 	if l.before != nil {
@@ -46,7 +45,7 @@ func (c *chain) take(e *entry) {
 	e.links[c.which] = link{}
 }
 
-// since gives the entries that have changed after a revision, the oldest change first.
+// since returns the entries that have changed after a revision, the oldest change first.
 func (c *chain) since(revision uint64) []*entry {
 	n := 0
 	for e := c.last; e != nil && e.revision > revision; e = e.links[c.which].before {

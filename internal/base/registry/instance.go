@@ -16,66 +16,65 @@ import (
 	"github.com/weir-gateway/weir/internal/base/jsonx"
 )
 
-// The bounds of what an instance says of itself. They are promises: docs name them.
+// The bounds of what an instance may say of itself. They are documented promises.
 const (
 	DefaultTTL = 15 * time.Second
 	LeastTTL   = 3 * time.Second
 	MostTTL    = time.Hour
-	// DefaultAfter is how many times its TTL an instance may be silent before it is
-	// removed whatever the reason.
+	// DefaultAfter is after how many TTLs of silence an instance is removed, whatever the reason.
 	DefaultAfter = 10
-	// MostAfter bounds that in all.
+	// MostAfter is the longest time allowed for that.
 	MostAfter = 24 * time.Hour
 
 	MostWeight = 1000
 	MostTags   = 32
 	MostMeta   = 32
-	// LongestName bounds names of services, ids, zones, versions, tags and keys, in bytes.
+	// LongestName bounds the names of services, ids, zones, versions, tags and keys, in bytes.
 	LongestName = 128
 	// LongestValue bounds a value of Meta, in bytes.
 	LongestValue = 512
-	// LongestBody bounds the text of an instance, in bytes.
+	// LongestBody bounds the JSON text of an instance, in bytes.
 	LongestBody = 16 << 10
 )
 
-// Condition is what an instance says of its own readiness.
+// Condition is what an instance reports of its own readiness.
 type Condition string
 
 // The conditions.
 const (
 	Ready    Condition = "ready"
-	Draining Condition = "draining"  // it ends, and answers while there is nobody else
-	NotReady Condition = "not-ready" // it is there, and takes nothing
+	Draining Condition = "draining"  // it is ending, and answers only while there is no other instance
+	NotReady Condition = "not-ready" // it is running, and takes no requests
 )
 
-// Instance is one running copy of a service. It is immutable once it was registered.
+// Instance is one running copy of a service. It is immutable once registered.
 type Instance struct {
 	Service string
-	ID      string // unique in its service
+	ID      string // unique within its service
 	Address netip.AddrPort
 	Zone    string
 	Version string
-	Weight  int // relative, 1 unless said, 0 gets nothing
+	Weight  int // relative; 1 by default, 0 gets no requests
 	Tags    []string
 	Meta    map[string]string
-	// Condition is Ready unless said otherwise.
+	// Condition is Ready by default.
 	Condition Condition
-	// TTL is how long it may be silent, After how long at the most whatever the reason.
+	// TTL is how long it may be silent. After is how long at most, whatever the reason.
 	TTL, After time.Duration
-	// Owner is who has registered it, as the registry's guard calls them.
+	// Owner is the name of the caller that registered it, as the registry's guard knows that caller.
 	Owner string
 }
 
-// same tells whether nothing that anybody could see has changed.
+// same reports whether nothing visible has changed.
 func (i *Instance) same(o *Instance) bool {
 	return i.Address == o.Address && i.Zone == o.Zone && i.Version == o.Version && i.Weight == o.Weight && i.Condition == o.Condition &&
 		i.TTL == o.TTL && i.After == o.After && i.Owner == o.Owner && slices.Equal(i.Tags, o.Tags) && maps.Equal(i.Meta, o.Meta)
 }
 
-// overhead is what an instance costs beside its texts, in bytes.
+// overhead is what an instance costs in addition to its strings, in bytes.
 const overhead = 512
 
-// size is about what it costs to keep, in bytes.
+// size is the approximate memory cost of an instance, in bytes.
 func (i *Instance) size() int64 {
 	n := overhead + len(i.Service) + len(i.ID) + len(i.Zone) + len(i.Version) + len(i.Owner)
 	for _, t := range i.Tags {
@@ -87,9 +86,9 @@ func (i *Instance) size() int64 {
 	return int64(n)
 }
 
-// InvalidError is what is wrong with what an instance says of itself.
+// InvalidError describes an error in what an instance says of itself.
 type InvalidError struct {
-	Field string // "" for the whole
+	Field string // "" for the whole body
 	What  string
 }
 
@@ -104,8 +103,8 @@ func invalid(field, format string, a ...any) error {
 	return &InvalidError{field, fmt.Sprintf(format, a...)}
 }
 
-// CheckName tells what is wrong with the name of a service or the id of an instance: they
-// stand in paths, in log lines and in host names.
+// CheckName reports what is wrong with the name of a service or the id of an instance. These names appear in paths, log
+// lines and host names.
 func CheckName(field, name string) error {
 	switch {
 	case name == "":
@@ -123,9 +122,9 @@ func CheckName(field, name string) error {
 	return nil
 }
 
-// ParseBody reads what PUT is sent, the JSON of an instance, for the service and the id that
-// the path names. Peer stands in where it names no address; it may be invalid. What is unknown
-// or stands twice is an error. The error is an *InvalidError.
+// ParseBody parses the body of a PUT request: the JSON of an instance, for the service and the id that the path names.
+// peer is the address to use if the body has none; peer may be invalid. Unknown and duplicate members are errors. The
+// error is an *InvalidError.
 func ParseBody(service, id string, body []byte, peer netip.Addr) (*Instance, error) {
 	i := &Instance{Service: service, ID: id, Weight: 1, Condition: Ready, TTL: DefaultTTL}
 	if err := cmp.Or(CheckName("service", service), CheckName("id", id)); err != nil {
@@ -230,7 +229,7 @@ func number(field string, v jsonx.Value, least, most int64) (int64, error) {
 	return n, nil
 }
 
-// label reads a text that people and metrics are shown.
+// label reads a text that is shown to people and in metrics.
 func label(field string, v jsonx.Value) (string, error) {
 	if v.Kind() != jsonx.String {
 		return "", invalid(field, "is no text")
@@ -238,11 +237,10 @@ func label(field string, v jsonx.Value) (string, error) {
 	return v.Text(), CheckLabel(field, v.Text())
 }
 
-// CheckLabel tells what is wrong with a text that people and metrics are shown, as a zone or a
-// version.
+// CheckLabel reports what is wrong with a text that is shown to people and in metrics, such as a zone or a version.
 func CheckLabel(field, text string) error { return printable(field, text, LongestName) }
 
-// CheckTags tells what is wrong with the tags of an instance.
+// CheckTags reports what is wrong with the tags of an instance.
 func CheckTags(field string, list []string) error {
 	if len(list) > MostTags {
 		return invalid(field, "are %d; %d are allowed", len(list), MostTags)
@@ -312,7 +310,7 @@ func meta(v jsonx.Value) (map[string]string, error) {
 	return m, nil
 }
 
-// duration reads "15s", or a number of seconds.
+// duration reads a text like "15s", or a number of seconds.
 func duration(field string, v jsonx.Value, least, most time.Duration) (time.Duration, error) {
 	var d time.Duration
 	err := errors.New("neither")
@@ -330,7 +328,7 @@ func duration(field string, v jsonx.Value, least, most time.Duration) (time.Dura
 	return d, nil
 }
 
-// Append writes the instance as JSON, with what the registry says of it, as ParseEntry reads it.
+// Append appends the instance and what the registry knows of it as JSON, in the form that ParseEntry reads.
 func (e *Entry) Append(b []byte) []byte {
 	i := e.Instance
 	text := func(name, value string) {
@@ -380,11 +378,11 @@ func (e *Entry) Append(b []byte) []byte {
 	return append(b, '}')
 }
 
-// LongestEntry bounds what Append writes, in bytes: every byte of a body may need six.
+// LongestEntry bounds what Append writes, in bytes: each byte of a body may need six.
 const LongestEntry = 8 * LongestBody
 
-// ParseEntry reads what Append has written, here or elsewhere. What is unknown is passed over,
-// for a newer registry may say more. The error is an *InvalidError.
+// ParseEntry parses what Append has written, in this process or another. It ignores unknown members, because a newer
+// registry may write more. The error is an *InvalidError.
 func ParseEntry(text []byte) (Entry, error) {
 	v, err := jsonx.Parse(text, jsonx.Options{MaxBytes: LongestEntry, MaxDepth: 8, Unique: true})
 	if err != nil || v.Kind() != jsonx.Object {
@@ -393,7 +391,7 @@ func ParseEntry(text []byte) (Entry, error) {
 	return EntryOf(v)
 }
 
-// EntryOf is ParseEntry of what was parsed already.
+// EntryOf is ParseEntry for JSON that has been parsed already.
 func EntryOf(v jsonx.Value) (Entry, error) {
 	service, _ := v.Get("service")
 	id, _ := v.Get("id")
@@ -414,7 +412,7 @@ func EntryOf(v jsonx.Value) (Entry, error) {
 		case "state":
 			e.State = State(value.Text())
 		case "changed":
-			e.Changed, _ = time.Parse(time.RFC3339Nano, value.Text()) // it is for people
+			e.Changed, _ = time.Parse(time.RFC3339Nano, value.Text()) // it is only shown to people
 		}
 	}
 	return e, r.complete()

@@ -5,12 +5,12 @@ import (
 	"time"
 )
 
-// leases is a heap of entries by when they are to be looked at. A heartbeat moves the end of
-// a lease and not the entry: when its alarm comes the lease has mostly been renewed, and it
-// is put back by as much. So a heartbeat costs nothing here, and a lease one move in its time.
+// leases is a heap of entries, ordered by when they are to be looked at. A heartbeat moves the end of a lease but does
+// not move the entry. When the entry's alarm is due, the lease has usually been renewed, and the entry is put back
+// until its new end. So a heartbeat costs nothing here, and a lease costs one move per TTL.
 type leases []*entry
 
-// none is the place of an entry that has no lease.
+// none is the index of an entry that has no lease.
 const none = -1
 
 func (l leases) Len() int { return len(l) }
@@ -39,7 +39,7 @@ func (l *leases) Pop() any {
 	return e
 }
 
-// grant begins the lease of an entry that has none, or moves the alarm of one.
+// grant begins the lease of an entry that has none, or moves the alarm of an entry that has one.
 func (l *leases) grant(e *entry, alarm time.Duration) {
 	e.alarm = alarm
 	if e.at == none {

@@ -16,48 +16,46 @@ import (
 	"github.com/weir-gateway/weir/internal/base/statefile"
 )
 
-// ErrClosed says that this registry takes nothing any more: another process has it, or
-// none.
+// ErrClosed says that this registry accepts no more changes: another process has taken over, or the registry is closed.
 var ErrClosed = errors.New("the registry takes nothing any more")
 
-// Options make a Registry.
+// Options configure a Registry.
 type Options struct {
-	// Folder is where its file is, the registry's own; it is made when it is needed. "":
-	// it is in memory only, and after a restart instances register again.
+	// Folder is the registry's own folder for its file. It is made when needed. If it is "", the registry is kept in
+	// memory only, and after a restart instances register again.
 	Folder string
-	// Succeeds tells that another process has the file and will let go of it (Release).
+	// Succeeds says that another process has the file and will let go of it (Release).
 	Succeeds bool
-	// MaxAge is how long ago the file may have been written for what it says to count; 0: a day.
+	// MaxAge is the greatest age of the file at which its content still counts; 0 means a day.
 	MaxAge time.Duration
-	Log    *slog.Logger // nil: none
+	Log    *slog.Logger // nil for none
 }
 
 // Registry is safe for concurrent use.
 type Registry struct {
 	options Options
 	log     *slog.Logger
-	epoch   string // of this process's revisions
+	epoch   string // identifies this process's revisions
 	start   time.Time
-	wake    chan struct{} // holds one: there may be an earlier alarm
+	wake    chan struct{} // capacity 1; a value means that there may be an earlier alarm
 	life    context.Context
 	finish  context.CancelFunc
 	work    sync.WaitGroup
 	opening sync.Once
-	loaded  chan struct{} // closed when what was there before the start is known, or it is known that it is not
+	loaded  chan struct{} // closed when the file's content is restored, or it is known that there is none
 
 	mu       sync.Mutex
 	state    *state
-	settled  bool // those who watch were told
+	settled  bool // watchers have been told that the registry is settled
 	store    *store
-	unkept   error // why there is no store although there should be
+	unkept   error // why there is no store, if there should be one
 	shut     bool
-	watchers map[string]map[*Watcher]struct{} // by the service, "" of all
+	watchers map[string]map[*Watcher]struct{} // by service; "" for all services
 	watching int
-	frozen   uint64 // of the tally, which was told
+	frozen   uint64 // the value of Tally.Frozen that was logged last
 }
 
-// New makes a registry that runs nothing before Open. The error says why the folder cannot be
-// used.
+// New makes a registry, which runs nothing before Open. The error says why the folder cannot be used.
 func New(o Options) (*Registry, error) {
 	if o.Folder != "" {
 		if err := statefile.Check(o.Folder); err != nil {
@@ -79,11 +77,11 @@ func New(o Options) (*Registry, error) {
 	return r, nil
 }
 
-// loadPatience is how long Open waits for what was there before the start.
+// loadPatience is how long Open waits for the file's content.
 const loadPatience = 2 * time.Second
 
-// Open makes the registry take instances. It returns when what was there before the start is
-// back, or soon.
+// Open makes the registry accept instances. It returns when the file's content has been restored, or after
+// loadPatience.
 func (r *Registry) Open() {
 	r.opening.Do(func() {
 		r.mu.Lock()
@@ -103,17 +101,17 @@ func (r *Registry) Open() {
 	}
 }
 
-// Limit sets the limits. What is there beyond them stays.
+// Limit sets the limits. Instances already beyond them stay.
 func (r *Registry) Limit(l Limits) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.state.limits = l.orDefaults()
 }
 
-// now is the time of the state.
+// now is the state's current time.
 func (r *Registry) now() time.Duration { return time.Since(r.start) }
 
-// run moves the time of the state until the end.
+// run advances the state's time until the registry ends.
 func (r *Registry) run() {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -132,11 +130,10 @@ func (r *Registry) run() {
 	}
 }
 
-// shortest is the least time between two looks at the alarms, so that those which come
-// together are looked at together.
+// shortest is the least time between two looks at the alarms, so that alarms close together are handled together.
 const shortest = 20 * time.Millisecond
 
-// round ends what is over, and tells when to look next.
+// round ends the leases that are over, and returns when to look next.
 func (r *Registry) round() (d time.Duration, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -153,10 +150,10 @@ func (r *Registry) round() (d time.Duration, ok bool) {
 	return r.state.next()
 }
 
-// tell logs what an expiry has found. r is locked.
+// tell logs what an expiry has found. The caller holds r.mu.
 func (r *Registry) tell(before Tally) {
 	now := r.state.tally
-	if n := now.Frozen - r.frozen; n > 0 { // others than the round may have seen it first
+	if n := now.Frozen - r.frozen; n > 0 { // calls other than round may have seen it first
 		r.frozen = now.Frozen
 		r.log.Warn("this process was away, so that nobody could be heard; every instance has its full time again", "instances", r.state.instances)
 	}
@@ -168,15 +165,15 @@ func (r *Registry) tell(before Tally) {
 	}
 }
 
-// touched is told by the state of each instance that has changed.
+// touched is called by the state for each instance that has changed.
 func (r *Registry) touched(e *entry) {
 	if r.store != nil {
 		r.store.note(e.service, e.id, e.instance)
 	}
 }
 
-// Put registers an instance, which is the registry's from then on, or what is new of it. To
-// say the same again is a heartbeat. The error is a *LimitError or ErrClosed.
+// Put registers an instance, or updates it. The registry owns i from then on. Putting the same again is a heartbeat.
+// The error is a *LimitError or ErrClosed.
 func (r *Registry) Put(i *Instance) (e Entry, created bool, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -193,7 +190,7 @@ func (r *Registry) Put(i *Instance) (e Entry, created bool, err error) {
 	return r.state.find(i.Service, i.ID).entry(), created, nil
 }
 
-// Heartbeat says that an instance lives. The error is ErrUnknown or ErrClosed.
+// Heartbeat records that an instance is alive. The error is ErrUnknown or ErrClosed.
 func (r *Registry) Heartbeat(service, id string) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -206,7 +203,7 @@ func (r *Registry) Heartbeat(service, id string) error {
 	return err
 }
 
-// Remove takes an instance out. The error is ErrUnknown or ErrClosed.
+// Remove removes an instance. The error is ErrUnknown or ErrClosed.
 func (r *Registry) Remove(service, id string) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -219,7 +216,7 @@ func (r *Registry) Remove(service, id string) error {
 	return err
 }
 
-// Get gives one instance.
+// Get returns one instance.
 func (r *Registry) Get(service, id string) (Entry, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -229,15 +226,15 @@ func (r *Registry) Get(service, id string) (Entry, error) {
 	return Entry{}, ErrUnknown
 }
 
-// List gives the instances of a service, or of all services for "", by service and id, and
-// the revision that they are of.
+// List returns the instances of a service, or of all services if service is "", sorted by service and id. It also
+// returns the revision that they belong to.
 func (r *Registry) List(service string) (entries []Entry, revision string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.state.living(service), r.name(r.state.revision)
 }
 
-// Settled tells whether everybody who lives has had the time to register since the start.
+// Settled reports whether all live instances have had time to register since the start.
 func (r *Registry) Settled() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -245,13 +242,12 @@ func (r *Registry) Settled() bool {
 	return r.state.settled()
 }
 
-// name writes a revision for others: those of another process's time are others.
+// name formats a revision for clients. The epoch tells it apart from revisions of another process.
 func (r *Registry) name(revision uint64) string {
 	return r.epoch + "-" + strconv.FormatUint(revision, 10)
 }
 
-// parse reads what name has written; ok is false for a revision of another process, or of a
-// time to come.
+// parse reads what name has written. ok is false for a revision of another process or one that does not exist yet.
 func (r *Registry) parse(name string) (revision uint64, ok bool) {
 	digits, ok := strings.CutPrefix(name, r.epoch+"-")
 	if !ok {
@@ -261,7 +257,7 @@ func (r *Registry) parse(name string) (revision uint64, ok bool) {
 	return revision, err == nil && revision <= r.state.revision
 }
 
-// stir lets run look at the alarms anew.
+// stir makes run look at the alarms again.
 func (r *Registry) stir() {
 	select {
 	case r.wake <- struct{}{}:
@@ -269,20 +265,20 @@ func (r *Registry) stir() {
 	}
 }
 
-// Status is how the registry stands.
+// Status describes the registry's current state.
 type Status struct {
 	Services, Instances, Suspects, Watchers int
 	Bytes                                   int64
 	Limits                                  Limits
 	Settled                                 bool
-	Kept                                    bool // there is a file beneath
-	// Trouble is why what is registered is not in its file; nil: it is, or soon will be, or there is
-	// to be none.
+	Kept                                    bool // there is a file
+	// Trouble is why the registered instances are not in the file. It is nil if they are or soon will be, or if there
+	// is to be no file.
 	Trouble error
 	Tally   Tally
 }
 
-// Status tells how things stand.
+// Status returns the current status.
 func (r *Registry) Status() Status {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -296,8 +292,8 @@ func (r *Registry) Status() Status {
 	}
 }
 
-// Release lets go of the file for the process that takes over, to which instances are to turn
-// from now on. What is known can still be read. Close is still to be called.
+// Release lets go of the file for the process that takes over. Instances are to register there from now on. The state
+// can still be read. Close must still be called.
 func (r *Registry) Release() { r.end() }
 
 // Close ends the registry once everything is in its file.
@@ -322,14 +318,14 @@ func (r *Registry) end() {
 	}
 }
 
-// load takes in what was there before the start, as soon as no other process has the file.
+// load restores the file's content as soon as no other process has the file.
 func (r *Registry) load() {
 	if r.options.Folder == "" {
 		close(r.loaded)
 		return
 	}
 	defer close(r.loaded)
-	debug.SetPanicOnFault(true) // as the store does
+	debug.SetPanicOnFault(true) // as in store.run
 	s, list, err := openStore(r.life, r.options, r.log)
 	if err != nil {
 		if r.life.Err() == nil {
@@ -346,13 +342,13 @@ func (r *Registry) load() {
 		r.work.Go(s.end)
 		return
 	}
-	for _, e := range r.state.living("") { // what came before the file was ours
+	for _, e := range r.state.living("") { // instances that registered before this process had the file
 		s.note(e.Service, e.ID, e.Instance)
 	}
 	r.store = s
 	revision := r.state.revision
 	if taken := r.state.restore(r.now(), list); taken > 0 {
-		r.state.settles = 0 // whoever lived before is known
+		r.state.settles = 0 // the instances of before the start are known
 		r.log.Info("instances of before the start are back, and have their full time to be heard", "instances", taken)
 	}
 	r.spread(revision)

@@ -8,10 +8,10 @@ import (
 	"time"
 )
 
-// ErrUnknown says that there is no such instance: who lives registers again.
+// ErrUnknown says that there is no such instance. An instance that is alive must register again.
 var ErrUnknown = errors.New("there is no such instance")
 
-// LimitError says that there is no room.
+// LimitError says that a limit is reached.
 type LimitError struct {
 	What string
 	Most int64
@@ -21,7 +21,7 @@ func (e *LimitError) Error() string {
 	return fmt.Sprintf("there are as many %s as may be: %d", e.What, e.Most)
 }
 
-// Limits bound what is kept. A zero one has its default.
+// Limits bound what the registry keeps. A limit of zero means its default.
 type Limits struct {
 	Services  int
 	Instances int // of all services
@@ -30,12 +30,13 @@ type Limits struct {
 	Watchers  int
 }
 
-// DefaultLimits are promises: docs name them.
+// DefaultLimits returns the default limits, which are documented promises.
 func DefaultLimits() Limits {
 	return Limits{Services: 5000, Instances: 50_000, Service: 2000, Bytes: 64 << 20, Watchers: 1000}
 }
 
-// MostLimits bound limits: what is kept is in memory, beyond which nothing could be said to be bounded.
+// MostLimits returns the greatest limits that may be set. Everything is kept in memory, so larger ones would bound
+// nothing.
 func MostLimits() Limits {
 	return Limits{Services: 1_000_000, Instances: 5_000_000, Service: 1_000_000, Bytes: 64 << 30, Watchers: 100_000}
 }
@@ -48,100 +49,100 @@ func (l Limits) orDefaults() Limits {
 	}
 }
 
-// State is how an instance stands with its lease.
+// State is the state of an instance's lease.
 type State string
 
 // The states.
 const (
 	Live    State = "live"
-	Suspect State = "suspect" // it was silent for its time, together with most of its service
+	Suspect State = "suspect" // it was silent for its TTL, together with most of its service
 )
 
-// Entry is an instance as the registry has it.
+// Entry is an instance with what the registry knows of it.
 type Entry struct {
 	*Instance
 
 	State   State
-	Changed time.Time // when it, or its state, changed last
+	Changed time.Time // when the instance or its state last changed
 }
 
-// entry is a place for an instance: with one, or for a while without one that was there.
+// entry holds an instance. After a removal it stays for a while without one.
 type entry struct {
 	service, id string
-	instance    *Instance // nil: it was removed
+	instance    *Instance // nil if it was removed
 	state       State
 	changed     time.Time
 	revision    uint64        // of the latest change
-	beat        time.Duration // when it was heard last
+	beat        time.Duration // when it was last heard
 	due         time.Duration // when its lease ends
-	alarm       time.Duration // when that is looked at, due or before
-	at          int           // in leases
+	alarm       time.Duration // when the lease is looked at: at due or before
+	at          int           // index in leases
 	links       [chains]link
 }
 
-// group are the entries of one service.
+// group holds the entries of one service.
 type group struct {
-	entries map[string]*entry // those that were removed lately too
+	entries map[string]*entry // includes those that were removed recently
 	living  int
 	changes chain
 }
 
-// The registry's own time.
+// How the registry measures its own time.
 const (
 	// pulse is how often the time is looked at while there is a lease.
 	pulse = 500 * time.Millisecond
-	// away is how long nobody may have looked before that counts as time in which nobody
-	// could be heard. The shortest lease outlives it.
+	// away is how long the gap between two looks may be. A longer gap counts as time in which no heartbeat could be
+	// received. The shortest lease is longer than away.
 	away = 3 * pulse
 )
 
-// settling is how long after a start that remembers nothing instances have to register
-// again: they are told to by their next heartbeat.
+// settling is how long instances have to register again after a start without a restored file. Their next heartbeat
+// tells them to.
 const settling = 2 * DefaultTTL
 
-// mostGone bounds how many removals are remembered for those who watch.
+// mostGone bounds how many removals are remembered for watchers.
 const mostGone = 4096
 
-// state is the registry in a time that it is told: durations since its start, by a monotonic
-// clock. Its own time, live, leaves out what the process has missed; the times of
-// entries are of that one.
+// state is the registry's state. Its methods are passed the time as a duration since the start, by a monotonic clock.
+// state keeps a time of its own, live, which leaves out what the process has missed. The times of entries are in that
+// time.
 type state struct {
 	limits    Limits
-	now       func() time.Time // of the day, for people only
+	now       func() time.Time // wall-clock time, only shown to people
 	groups    map[string]*group
 	changes   chain
-	gone      []gone // the oldest first
-	remembers int    // how many of them
+	gone      []gone // oldest first
+	remembers int    // how many of gone to keep
 	leases    leases
 	instances int
-	services  int // those with an instance
+	services  int // those with at least one instance
 	suspects  int
 	bytes     int64
 
 	revision uint64
-	floor    uint64 // removals up to here may be forgotten
+	floor    uint64 // removals up to this revision may be forgotten
 
-	seen    time.Duration // when the time was looked at last
+	seen    time.Duration // when the time was last looked at
 	live    time.Duration
-	settles time.Duration // until then there may be instances that were not heard yet
+	settles time.Duration // before this, some live instances may not have registered yet
 
-	// touched is called with each entry whose instance has changed, or is no more.
+	// touched is called with each entry whose instance has changed or was removed.
 	touched func(*entry)
 	tally   Tally
 }
 
-// Tally counts what happened since the start.
+// Tally counts events since the start.
 type Tally struct {
 	Registered   uint64 // instances that were new
 	Deregistered uint64
-	Expired      uint64 // instances that were removed because they were silent
+	Expired      uint64 // instances that were removed for their silence
 	Suspected    uint64
-	Unknown      uint64 // heartbeats of instances that are not there
-	Refused      uint64 // for the limits
-	Frozen       uint64 // times the process was away, so that all leases began anew
+	Unknown      uint64 // heartbeats of instances that are not registered
+	Refused      uint64 // because of the limits
+	Frozen       uint64 // times that the process was away, so that all leases began again
 }
 
-// gone is an entry that was removed, by that change.
+// gone is an entry that was removed, with the revision of its removal.
 type gone struct {
 	*entry
 
@@ -154,7 +155,7 @@ func newState(limits Limits, touched func(*entry)) *state {
 	}
 }
 
-// look moves the time. All else calls it first.
+// look advances the time. Every other method that is passed the time calls it first.
 func (s *state) look(now time.Duration) {
 	gap := max(now-s.seen, 0)
 	s.seen = max(s.seen, now)
@@ -164,19 +165,18 @@ func (s *state) look(now time.Duration) {
 	}
 	s.live += pulse
 	s.tally.Frozen++
-	for _, e := range s.leases { // no alarm comes later than it did
+	for _, e := range s.leases { // due never moves earlier, so no alarm is late
 		e.due = max(e.due, min(s.live+e.instance.TTL, e.end()))
 	}
 }
 
-// end is when an entry is removed whatever the reason.
+// end is when an entry is removed, whatever the reason.
 func (e *entry) end() time.Duration { return e.beat + e.instance.After }
 
-// settled tells whether everybody who lives has had the time to say so.
+// settled reports whether all live instances have had time to register.
 func (s *state) settled() bool { return s.live >= s.settles }
 
-// next is how long after the last look something is to be done; ok is false where nothing
-// ever is.
+// next returns how long after the last look there is something to do. ok is false if there is nothing to do.
 func (s *state) next() (d time.Duration, ok bool) {
 	if len(s.leases) > 0 {
 		d, ok = min(max(s.leases[0].alarm-s.live, 0), pulse), true
@@ -187,7 +187,7 @@ func (s *state) next() (d time.Duration, ok bool) {
 	return d, ok
 }
 
-// put registers an instance, or what is new of it, and renews its lease.
+// put registers an instance, or updates it, and renews its lease.
 func (s *state) put(now time.Duration, i *Instance) (created, changed bool, err error) {
 	s.look(now)
 	e := s.find(i.Service, i.ID)
@@ -217,7 +217,7 @@ func (s *state) put(now time.Duration, i *Instance) (created, changed bool, err 
 	return before == nil, true, nil
 }
 
-// room tells whether there is room for i, in the place of before where that is not nil.
+// room returns an error if there is no room for i. If before is not nil, i replaces it.
 func (s *state) room(i, before *Instance) error {
 	g := s.groups[i.Service]
 	size := i.size()
@@ -238,7 +238,7 @@ func (s *state) room(i, before *Instance) error {
 	return nil
 }
 
-// find gives the entry of an instance that is there, else nil.
+// find returns the entry of a registered instance, or nil.
 func (s *state) find(service, id string) *entry {
 	if g := s.groups[service]; g != nil {
 		if e := g.entries[id]; e != nil && e.instance != nil {
@@ -248,7 +248,7 @@ func (s *state) find(service, id string) *entry {
 	return nil
 }
 
-// add makes room for an instance that is not there and has no lease yet.
+// add adds an instance that is not registered. It does not begin a lease.
 func (s *state) add(i *Instance) *entry {
 	g := s.groups[i.Service]
 	if g == nil {
@@ -283,10 +283,10 @@ func (s *state) change(e *entry) {
 	own.append(e)
 }
 
-// renew begins a full time of e's lease.
+// renew begins a full TTL of e's lease.
 func (s *state) renew(e *entry) {
 	e.beat, e.due = s.live, s.live+e.instance.TTL
-	if e.at == none || e.due < e.alarm { // else the alarm finds out
+	if e.at == none || e.due < e.alarm { // otherwise the alarm finds out
 		s.leases.grant(e, e.due)
 	}
 	if s.revive(e) {
@@ -294,7 +294,7 @@ func (s *state) renew(e *entry) {
 	}
 }
 
-// revive takes a suspicion back, and tells whether there was one.
+// revive makes a suspect entry live again, and reports whether it was suspect.
 func (s *state) revive(e *entry) bool {
 	if e.state != Suspect {
 		return false
@@ -316,7 +316,7 @@ func (s *state) heartbeat(now time.Duration, service, id string) error {
 	return nil
 }
 
-// remove takes an instance out.
+// remove removes an instance.
 func (s *state) remove(now time.Duration, service, id string) error {
 	s.look(now)
 	e := s.find(service, id)
@@ -348,7 +348,7 @@ func (s *state) drop(e *entry) {
 	}
 }
 
-// forget lets go of a removal, unless the instance has come back or went again.
+// forget forgets a removal, unless the instance has come back or was removed again.
 func (s *state) forget(old gone) {
 	e := old.entry
 	if e.instance != nil || e.revision != old.revision {
@@ -363,7 +363,7 @@ func (s *state) forget(old gone) {
 	}
 }
 
-// expire ends what is over.
+// expire ends the leases that are over.
 func (s *state) expire(now time.Duration) {
 	s.look(now)
 	var judged verdicts
@@ -381,8 +381,8 @@ func (s *state) expire(now time.Duration) {
 	}
 }
 
-// suspect keeps e although its time is up, and looks again before the next ones of its
-// service can have fallen silent alone.
+// suspect keeps e although its lease has ended. It looks again before further entries of the service could have fallen
+// silent on their own.
 func (s *state) suspect(e *entry) {
 	if e.state != Suspect {
 		e.state = Suspect
@@ -394,15 +394,14 @@ func (s *state) suspect(e *entry) {
 	s.leases.grant(e, e.due)
 }
 
-// verdicts are, during one expiry, whether the silence in a service is rather that of the
-// network.
+// verdicts records, during one expiry, in which services silence is probably the fault of the network.
 type verdicts struct {
 	services map[string]bool
 	all      *bool
 }
 
-// rather tells whether so many are silent that it is not their own doing: more than half
-// of the service, or of all there are. One alone says nothing.
+// rather reports whether so many instances are silent that the network is the likely cause: more than half of the
+// service, or of all services. A single silent instance is never enough.
 func (v *verdicts) rather(s *state, service string) bool {
 	if is, ok := v.services[service]; ok {
 		return is
@@ -431,12 +430,11 @@ func (v *verdicts) everywhere(s *state) bool {
 	return *v.all
 }
 
-// census counts how many of some instances are silent.
+// census counts how many of a number of instances are silent.
 type census struct{ silent, living int }
 
-// count takes e for silent when it has missed more than one of the heartbeats that it should
-// send three times in its TTL: when the first lease of those that fell silent together ends,
-// all of them have.
+// count treats e as silent once it was not heard for half of its TTL, in which it should have sent a heartbeat: three
+// are due per TTL. When the first lease of instances that fell silent together ends, all of them count as silent.
 func (c *census) count(s *state, e *entry) {
 	if e.instance == nil {
 		return
@@ -449,8 +447,8 @@ func (c *census) count(s *state, e *entry) {
 
 func (c *census) most() bool { return c.silent > 1 && 2*c.silent > c.living }
 
-// restore takes in what was there before the start, as if it had been heard just now.
-// Instances that have registered since are newer. What there is no room for is left out.
+// restore adds instances from before the start, as if they had been heard just now. Instances that have registered
+// since are newer and are kept. Instances beyond the limits are left out.
 func (s *state) restore(now time.Duration, list []*Instance) (taken int) {
 	s.look(now)
 	for _, i := range list {
@@ -462,8 +460,8 @@ func (s *state) restore(now time.Duration, list []*Instance) (taken int) {
 	return taken
 }
 
-// since gives what has changed in a service, or in all for "", after a revision, and whether
-// removals since may have been forgotten: then it is all there is.
+// since returns what has changed in a service, or in all services if service is "", after a revision. If removals after
+// that revision may have been forgotten, whole is true and the list contains everything.
 func (s *state) since(service string, revision uint64) (changed []*entry, whole bool) {
 	c := &s.changes
 	if service != "" {
@@ -479,7 +477,7 @@ func (s *state) since(service string, revision uint64) (changed []*entry, whole 
 	return c.since(revision), whole
 }
 
-// living gives the instances of a service, or of all for "", by service and id.
+// living returns the instances of a service, or of all services if service is "", sorted by service and id.
 func (s *state) living(service string) []Entry {
 	list, _ := s.since(service, 0)
 	entries := make([]Entry, 0, len(list))

@@ -18,49 +18,48 @@ import (
 	"github.com/weir-gateway/weir/internal/base/statefile"
 )
 
-// The file of a registry, and its buckets.
+// The name of a registry's file, and its buckets and keys.
 const (
 	fileName    = "registry.db"
-	inInstances = "instances" // by service, NUL, id
-	inFile      = "file"      // what the file says of itself
+	inInstances = "instances" // key: service, NUL, id
+	inFile      = "file"      // metadata of the file
 	versionKey  = "version"
 	version     = "1"
-	seenKey     = "seen" // when a registry had it last, to the minute or so
+	seenKey     = "seen" // when a registry last had it open, to about a minute
 )
 
-// key is where an instance lies.
+// key identifies an instance in the file.
 type key struct{ service, id string }
 
 func (k key) bytes() []byte { return []byte(k.service + "\x00" + k.id) }
 
-// store is the file with the one goroutine that writes it. Registrations are no money: they
-// come back by themselves when they are lost. So nobody waits for the disk; what has changed
-// while it is busy is written with one flush, each instance once.
+// store is the file, with the one goroutine that writes it. Losing a registration does little harm, because instances
+// register again by themselves. So no caller waits for the disk: changes that arrive while the disk is busy are written
+// with one flush, each instance once.
 type store struct {
 	db     *bolt.DB
 	log    *slog.Logger
-	wake   chan struct{} // holds one: there is something to write
+	wake   chan struct{} // capacity 1; a value means that there is something to write
 	ending chan struct{}
 	done   chan struct{}
 
 	mu      sync.Mutex
-	pending map[key]*Instance // nil: it is gone
-	written int               // times that it was
-	trouble error             // why the latest could not be written; errBroken: nothing ever will
+	pending map[key]*Instance // nil for a removed instance
+	written int               // number of successful writes
+	trouble error             // why the latest write failed; errBroken: nothing will be written any more
 }
 
 const (
-	// lockTurn is how long one look for the lock of the file takes, between which the end is seen.
+	// lockTurn is how long one attempt to lock the file takes. Between attempts, the end of the context is noticed.
 	lockTurn = 250 * time.Millisecond
-	// settle is how long after a change it is written, with all that changes meanwhile.
+	// settle is the delay between a change and its write. Further changes in that time are written with it.
 	settle = 20 * time.Millisecond
-	// stamps is how often it is noted that the file is still that of a registry that runs,
-	// and what could not be written is tried again.
+	// stamps is how often the store records in the file that its registry still runs, and retries failed writes.
 	stamps = time.Minute
 )
 
-// openStore opens the file, as soon as no other process has it, and reads what is there. One
-// that cannot be read is set aside: what it said comes back by itself.
+// openStore opens the file as soon as no other process has it, and reads it. A file that cannot be read is set aside,
+// because instances register again by themselves.
 func openStore(ctx context.Context, o Options, log *slog.Logger) (*store, []*Instance, error) {
 	if err := statefile.Make(o.Folder); err != nil {
 		return nil, nil, err
@@ -81,10 +80,10 @@ func openStore(ctx context.Context, o Options, log *slog.Logger) (*store, []*Ins
 // asideSuffix is added to the name of a file that is set aside.
 const asideSuffix = ".broken"
 
-// errBroken says that a file is none of a registry of this version.
+// errBroken says that a file is not a valid registry file of this version.
 var errBroken = errors.New("the file is broken")
 
-// broken tells it of what bbolt found in a file, by error or by panic.
+// broken wraps errBroken with what bbolt reported about a file, by error or by panic.
 func broken(path string, cause any) error { return fmt.Errorf("%w: %s: %v", errBroken, path, cause) }
 
 func tryStore(ctx context.Context, path string, o Options, log *slog.Logger) (s *store, list []*Instance, err error) {
@@ -92,7 +91,7 @@ func tryStore(ctx context.Context, path string, o Options, log *slog.Logger) (s 
 	if err != nil {
 		return nil, nil, err
 	}
-	defer func() { // bbolt does not return from what it finds in a file that somebody has changed
+	defer func() { // bbolt panics at some damage in a file
 		if cause := recover(); cause != nil {
 			s, list, err = nil, nil, errors.Join(broken(path, cause), db.Close())
 		}
@@ -107,7 +106,7 @@ func tryStore(ctx context.Context, path string, o Options, log *slog.Logger) (s 
 	return s, list, nil
 }
 
-// locked opens the file when no other process has it.
+// locked opens the file once no other process has it.
 func locked(ctx context.Context, path string, succeeds bool, log *slog.Logger) (db *bolt.DB, err error) {
 	defer func() {
 		if cause := recover(); cause != nil {
@@ -131,7 +130,7 @@ func locked(ctx context.Context, path string, succeeds bool, log *slog.Logger) (
 	}
 }
 
-// prepare makes the buckets, and reads what counts.
+// prepare makes the buckets, and reads the instances that are not too old.
 func (s *store) prepare(maxAge time.Duration) (list []*Instance, err error) {
 	err = s.db.Update(func(tx *bolt.Tx) error {
 		about, err := tx.CreateBucketIfNotExists([]byte(inFile))
@@ -166,7 +165,7 @@ func (s *store) prepare(maxAge time.Duration) (list []*Instance, err error) {
 	return list, err
 }
 
-// tooOld tells whether what the file says does not count any more.
+// tooOld reports whether the file's content is too old to count.
 func tooOld(stamp []byte, maxAge time.Duration) bool {
 	at, err := time.Parse(time.RFC3339, string(stamp))
 	if err == nil {
@@ -175,7 +174,7 @@ func tooOld(stamp []byte, maxAge time.Duration) bool {
 	return err != nil || time.Since(at) > maxAge
 }
 
-// note has an instance written soon, or removed where it is nil. It never waits.
+// note schedules an instance to be written soon, or to be removed if i is nil. It never blocks.
 func (s *store) note(service, id string, i *Instance) {
 	s.mu.Lock()
 	if !errors.Is(s.trouble, errBroken) {
@@ -194,7 +193,7 @@ func (s *store) end() {
 	<-s.done
 }
 
-// failing tells why what was noted is not in the file, nil where it is or soon will be.
+// failing returns why changes that were noted are not in the file. It returns nil if they are or soon will be.
 func (s *store) failing() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -203,7 +202,7 @@ func (s *store) failing() error {
 
 func (s *store) run() {
 	defer close(s.done)
-	debug.SetPanicOnFault(true) // the file is memory, which is gone where somebody cuts it off
+	debug.SetPanicOnFault(true) // the file is mapped memory, and truncating it makes accesses fault
 	ticker := time.NewTicker(stamps)
 	defer ticker.Stop()
 	broken := s.write() // the stamp
@@ -225,11 +224,11 @@ func (s *store) run() {
 		s.abandon()
 		return
 	}
-	_ = s.db.Close() // all of it is on disk
+	_ = s.db.Close() // an error does not matter: all of it is on disk
 }
 
-// abandon sets a damaged file aside, so that the next start has one. It is not closed: bbolt may have lost
-// its own locks in it, and would wait for them for good.
+// abandon sets a damaged file aside, so that the next start can make a new one. It does not close the file: bbolt may
+// still hold its own locks after a panic, and closing would wait for them forever.
 func (s *store) abandon() {
 	path := s.db.Path()
 	aside := path + asideSuffix
@@ -240,7 +239,8 @@ func (s *store) abandon() {
 	}
 }
 
-// write brings to the disk what has changed. What fails is tried again, unless the file is broken.
+// write writes the pending changes to the disk. Changes that could not be written are retried, unless the file is
+// broken.
 func (s *store) write() (broken bool) {
 	s.mu.Lock()
 	batch := s.pending
@@ -267,8 +267,7 @@ func (s *store) write() (broken bool) {
 	return false
 }
 
-// update writes a batch with the stamp. The error is errBroken where bbolt has met what it never
-// wrote, of which it does not return.
+// update writes a batch, and the stamp. The error is errBroken if bbolt panicked because of damage in the file.
 func (s *store) update(batch map[key]*Instance) (err error) {
 	defer func() {
 		if cause := recover(); cause != nil {

@@ -2,44 +2,42 @@ package registry
 
 import "errors"
 
-// ErrCompacted says that what has changed since a revision is not known any more, or that
-// it was never one of this registry's: who follows it begins anew.
+// ErrCompacted says that the changes since a revision are no longer known, or that the revision was never one of this
+// registry's. The watcher must begin again.
 var ErrCompacted = errors.New("changes since this revision are not known any more")
 
-// Watcher follows the instances of one service, or of all. It holds nothing but what it has
-// seen last, so that one that is slow costs nothing and finds the latest of each
-// instance. Its methods are called by one goroutine.
+// Watcher follows the instances of one service, or of all services. It holds only the revision that it has seen last.
+// So a slow watcher costs nothing, and finds the latest state of each instance. Its methods must be called by one
+// goroutine.
 type Watcher struct {
 	registry *Registry
-	service  string // "": all
+	service  string // "" for all services
 	wake     chan struct{}
 	seen     uint64
 	whole    bool // it has seen nothing yet
-	counts   bool // among those that are limited
+	counts   bool // it counts towards the limit
 }
 
-// Change is what became of one instance.
+// Change is a change of one instance.
 type Change struct {
 	Service, ID string
-	Entry       Entry // its Instance is nil where it was removed
+	Entry       Entry // its Instance is nil if it was removed
 	Revision    string
 }
 
-// Batch is what has changed since the last one, the oldest change first, each instance
-// once.
+// Batch is what has changed since the previous batch, the oldest change first, each instance once.
 type Batch struct {
-	// Whole tells that the changes are all instances there are: what is not among them is gone.
+	// Whole says that the changes contain all instances. An instance that is not among them is gone.
 	Whole    bool
 	Changes  []Change
-	Revision string // that of the registry
-	// Settled tells that everybody who lives has had the time to say so. Before, who is missing
-	// may live.
+	Revision string // of the registry
+	// Settled says that all live instances have had time to register. Until then, a missing instance may be alive.
 	Settled bool
 }
 
-// Watch begins to follow a service, or all for "": with all there is where from is "", else
-// with what has changed since that revision. The error is ErrCompacted, ErrClosed or a
-// *LimitError. Close is to be called.
+// Watch begins to follow a service, or all services if service is "". If from is "", the first batch contains all
+// instances; otherwise it contains the changes since the revision from. The error is ErrCompacted, ErrClosed or a
+// *LimitError. The caller must call Close.
 func (r *Registry) Watch(service, from string) (*Watcher, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -62,8 +60,8 @@ func (r *Registry) Watch(service, from string) (*Watcher, error) {
 	return w, nil
 }
 
-// Attend is Watch of all there is for this process's own use, which no limit concerns and
-// which goes on until the end.
+// Attend is Watch with from "" for this process's own use: no limit applies to it, and it works until the end, even
+// after Release. The caller must call Close.
 func (r *Registry) Attend(service string) *Watcher {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -80,10 +78,10 @@ func (r *Registry) attend(w *Watcher) {
 	w.nudge()
 }
 
-// Changed gives a value when there may be something new. The first one comes at once.
+// Changed returns a channel that receives a value when there may be something new. The first value comes at once.
 func (w *Watcher) Changed() <-chan struct{} { return w.wake }
 
-// Next gives what has changed since the last call.
+// Next returns what has changed since the last call.
 func (w *Watcher) Next() Batch {
 	r := w.registry
 	r.mu.Lock()
@@ -119,7 +117,7 @@ func (w *Watcher) Close() {
 	}
 }
 
-// nudge never waits: who has not come yet finds everything.
+// nudge never blocks. A watcher that has not yet received the earlier value finds everything with it.
 func (w *Watcher) nudge() {
 	select {
 	case w.wake <- struct{}{}:
@@ -127,7 +125,7 @@ func (w *Watcher) nudge() {
 	}
 }
 
-// spread tells those who watch of what has changed after a revision. r is locked.
+// spread wakes the watchers of the services that have changed after a revision. The caller holds r.mu.
 func (r *Registry) spread(after uint64) {
 	if r.state.revision == after {
 		return

@@ -10,11 +10,11 @@ import (
 	"time"
 )
 
-// version is that of the form; a file of another one is passed over.
+// version is the version of the file format. A file of another version is ignored.
 const version = 1
 
-// document is what a file holds. People may read it, so the value is indented with the
-// rest; Sum is that of its compact form.
+// document is the content of a file. People may read it, so the value is indented like the rest. Sum is the checksum of
+// the value's compact form.
 type document struct {
 	Version   int             `json:"version"`
 	Kind      string          `json:"kind"`
@@ -24,7 +24,7 @@ type document struct {
 	Value     json.RawMessage `json:"value"`
 }
 
-// format makes a file. The value is in its compact form.
+// format makes the content of a file. The value is in its compact form.
 func format(kind, of string, w word) ([]byte, error) {
 	sum := sha256.Sum256(w.value)
 	raw, err := json.MarshalIndent(document{version, kind, of, w.confirmed.UTC(), hex.EncodeToString(sum[:]), w.value}, "", "  ")
@@ -38,7 +38,7 @@ func format(kind, of string, w word) ([]byte, error) {
 	return raw, nil
 }
 
-// parse reads a file, which must be about that source and as it was written.
+// parse reads a file, which must belong to that source and be unchanged since it was written.
 func parse(raw []byte, kind, of string) (document, error) {
 	var d document
 	if err := json.Unmarshal(raw, &d); err != nil {

@@ -1,15 +1,14 @@
-// Package shelf keeps on disk what was last heard from outside (the keys of an issuer,
-// the endpoints of a service), so that a gateway which is started while nobody answers
-// serves by it. Each word lies in a file of its own with the time when its source last
-// confirmed it; one that is older than it may be is not used, and is removed.
+// Package shelf keeps on disk what was last heard from outside (the keys of an issuer, the endpoints of a service). A
+// gateway that is started while a source does not answer can serve with it. Each value is in a file of its own, with
+// the time when its source last confirmed it. A value older than its maximum age is not used, and is removed.
 //
 //   - shelf.go: what is kept, and for how long.
 //   - write.go: the one goroutine that writes.
-//   - document.go: the form of a file.
+//   - document.go: the file format.
 //
-// A file that is broken, too large or not this user's is as if there were none, and the
-// log tells of it. Nothing that lies here may be secret. Who can write to the folder, or
-// set the clock back, decides what is believed: so can who writes the config.
+// A file that is broken, too large or not this user's is treated as missing, and logged. Nothing in the folder may be
+// secret. Anyone who can write to the folder or set the clock back decides what is believed; so can anyone who writes
+// the config.
 package shelf
 
 import (
@@ -27,56 +26,56 @@ import (
 	"github.com/weir-gateway/weir/internal/base/statefile"
 )
 
-// The bounds of a shelf. They are promises: docs name them.
+// The bounds of a shelf. They are documented promises.
 const (
 	mostPlaces   = 1000
 	largest      = 1 << 20  // bytes of a file
 	largestInAll = 32 << 20 // bytes of all files
-	// settle is how long after a change it is written, with all that changes meanwhile.
+	// settle is the delay between a change and its write. Further changes in that time are written with it.
 	settle = 2 * time.Second
-	// refreshes is how often in the time that a word counts it is written again because it
-	// was confirmed. A crash makes it older by no more than one such part.
+	// refreshes is how often within its maximum age a value is written again because it was confirmed. A crash makes it
+	// older by at most one such part of that age.
 	refreshes = 24
 )
 
-// Shelf is a folder of words. Its methods may be called concurrently; none of them but
-// Place and Close waits for the disk. A nil *Shelf keeps nothing.
+// Shelf is a folder of values. Its methods may be called concurrently. None of them except Place and Close waits for
+// the disk. A nil *Shelf keeps nothing.
 type Shelf struct {
 	folder string
-	frozen bool // it is read only
+	frozen bool // read-only
 	log    *slog.Logger
-	wake   chan struct{} // holds one: there is something to write or to remove
+	wake   chan struct{} // capacity 1; a value means that there is something to write or to remove
 	end    chan struct{}
 	done   chan struct{}
 	ending sync.Once
 
-	// disk is held by who reads or changes the folder, and taken before mu, which is never
-	// held meanwhile: a disk that hangs must not stop those who only say something.
+	// disk is held while the folder is read or changed. It is taken before mu, and mu is never held during disk
+	// operations, so that a hanging disk does not block callers that only report a value.
 	disk sync.Mutex
 
 	mu      sync.Mutex
-	entries map[string]*entry // by the name of their file
-	bytes   int64             // of all files that are known
-	full    bool              // that it is was told
+	entries map[string]*entry // by file name
+	bytes   int64             // of all known files
+	full    bool              // it has been logged that the shelf is full
 	tidying bool              // Tidy was called
 }
 
-// entry is what is kept in one file.
+// entry describes the content of one file.
 type entry struct {
 	kind, of string
 	users    int
-	maxAge   time.Duration // the longest of its users
+	maxAge   time.Duration // the longest of all users
 	stored   stored
-	next     *word // what the file shall hold instead; nil: it holds what it shall
+	next     *word // what is to be written; nil if the file is up to date
 }
 
-// word is what a source said. Its value is nil where there is nothing to keep.
+// word is what a source reported. Its value is nil if there is nothing to keep.
 type word struct {
 	value     []byte
 	confirmed time.Time
 }
 
-// stored is what a file holds.
+// stored is what is known of a file's content.
 type stored struct {
 	there     bool
 	sum       [sha256.Size]byte // of the value
@@ -84,8 +83,8 @@ type stored struct {
 	size      int64
 }
 
-// New makes the shelf in folder, which is made when there is something to keep, and the
-// goroutine that writes there. The error says why the folder cannot be used.
+// New makes a shelf in folder and starts the goroutine that writes there. The folder is made when there is something to
+// keep. The error says why the folder cannot be used.
 func New(folder string, log *slog.Logger) (*Shelf, error) {
 	s, err := open(folder, log)
 	if err == nil {
@@ -94,8 +93,7 @@ func New(folder string, log *slog.Logger) (*Shelf, error) {
 	return s, err
 }
 
-// Read makes the shelf in a folder that is not to be changed: what lies there is found,
-// and nothing is put there.
+// Read makes a read-only shelf: it finds what is in the folder, and writes nothing there.
 func Read(folder string, log *slog.Logger) (*Shelf, error) {
 	s, err := open(folder, log)
 	if err == nil {
@@ -114,8 +112,8 @@ func open(folder string, log *slog.Logger) (*Shelf, error) {
 	}, nil
 }
 
-// Close writes what is still to be written and ends the goroutine; a disk that hangs is
-// waited for until ctx ends. From then on nothing is written or removed any more.
+// Close writes what is still to be written and ends the goroutine. If the disk hangs, Close waits only until ctx ends.
+// After Close nothing is written or removed any more.
 func (s *Shelf) Close(ctx context.Context) {
 	if s == nil {
 		return
@@ -127,19 +125,19 @@ func (s *Shelf) Close(ctx context.Context) {
 	}
 }
 
-// Place is where the word of one source lies. Its methods may be called concurrently. Those
-// of a nil *Place do nothing.
+// Place is where the value of one source is kept. Its methods may be called concurrently. On a nil *Place they do
+// nothing.
 type Place struct {
 	shelf  *Shelf
 	entry  *entry
 	maxAge time.Duration
-	last   word // when the place was taken
+	last   word // the latest value when the place was taken
 	leave  sync.Once
 }
 
-// Place gives the place of a source: kind is what it tells ("keys"), of says everything that
-// makes it another source when it changes. maxAge is how long its word counts after it was
-// confirmed. It reads the file that is there.
+// Place returns the place of a source. kind is what the source reports ("keys"). of contains everything that makes it a
+// different source when it changes. maxAge is how long its value is valid after it was confirmed. Place reads the
+// existing file.
 func (s *Shelf) Place(kind, of string, maxAge time.Duration) *Place {
 	if s == nil {
 		return nil
@@ -168,8 +166,8 @@ func (s *Shelf) Place(kind, of string, maxAge time.Duration) *Place {
 	return &Place{shelf: s, entry: e, maxAge: maxAge, last: last}
 }
 
-// hasRoom tells whether there is a place of that name, or room for one, and says once that there
-// is none. Only who holds disk makes places.
+// hasRoom reports whether there is a place of that name, or room for one. It logs once that there is none. Only the
+// holder of disk makes places.
 func (s *Shelf) hasRoom(name string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -183,7 +181,7 @@ func (s *Shelf) hasRoom(name string) bool {
 	return false
 }
 
-// fileName is of letters and digits alone, whatever a source is called.
+// fileName consists of letters and digits, whatever the name of the source, and the suffix.
 func fileName(kind, of string) string {
 	sum := sha256.Sum256([]byte(kind + "\n" + of))
 	return hex.EncodeToString(sum[:16]) + suffix
@@ -191,7 +189,7 @@ func fileName(kind, of string) string {
 
 const suffix = ".json"
 
-// read gives what a file holds. What cannot be used is as if it were not there.
+// read returns the content of a file. Content that cannot be used is treated as missing.
 func (s *Shelf) read(name, kind, of string) ([]byte, stored) {
 	raw, err := statefile.Read(filepath.Join(s.folder, name), largest)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -212,8 +210,8 @@ func (s *Shelf) read(name, kind, of string) ([]byte, stored) {
 	return d.Value, stored{there: true, sum: sha256.Sum256(d.Value), confirmed: at, size: int64(len(raw))}
 }
 
-// Last gives what lay there when the place was taken, as encoding/json reads it, and when
-// that was confirmed; ok is false where nothing did, or where it is too old by now.
+// Last decodes what was kept when the place was taken into value, as encoding/json does, and returns when it was
+// confirmed. ok is false if there was nothing, or if it is too old by now.
 func (p *Place) Last(value any) (confirmed time.Time, ok bool) {
 	if p == nil || p.last.value == nil || time.Since(p.last.confirmed) > p.maxAge {
 		return time.Time{}, false
@@ -225,9 +223,8 @@ func (p *Place) Last(value any) (confirmed time.Time, ok bool) {
 	return p.last.confirmed, true
 }
 
-// Put says that the source has confirmed value just now, which is something that
-// encoding/json writes. It goes to the disk soon, if it is another one than there, or
-// was not confirmed for long.
+// Put records that the source has confirmed value just now. encoding/json must be able to encode value. It is written
+// to disk soon if it differs from the file, or if the file's confirmation is old.
 func (p *Place) Put(value any) {
 	if p == nil {
 		return
@@ -235,13 +232,13 @@ func (p *Place) Put(value any) {
 	encoded, err := json.Marshal(value)
 	if err != nil {
 		p.shelf.log.Error(unkept, "kind", p.entry.kind, "of", p.entry.of, "error", err)
-		p.Clear() // what lies there has been replaced by this word, and is not so any more
+		p.Clear() // the stored value is outdated
 		return
 	}
 	p.put(word{encoded, time.Now()})
 }
 
-// Clear says that the source has nothing to keep.
+// Clear records that the source has nothing to keep.
 func (p *Place) Clear() {
 	if p != nil {
 		p.put(word{})
@@ -261,14 +258,14 @@ func (p *Place) put(w word) {
 	}
 }
 
-// What the log is told.
+// Log messages.
 const (
 	unusable = "what was kept for a restart cannot be used; it is as if there were nothing"
 	unkept   = "what is heard from outside cannot be kept; a restart may have to wait for it"
 )
 
-// differs tells whether a file must be written to hold w, which may be confirmed later
-// than the file says by less than so much.
+// differs reports whether the file must be written to hold w. If only the time of confirmation differs, by less than
+// by, it need not be.
 func (f stored) differs(w word, by time.Duration) bool {
 	if w.value == nil || !f.there {
 		return f.there != (w.value != nil)
@@ -276,7 +273,7 @@ func (f stored) differs(w word, by time.Duration) bool {
 	return sha256.Sum256(w.value) != f.sum || w.confirmed.Sub(f.confirmed) >= by
 }
 
-// Close gives the place back. What lies there stays until Tidy.
+// Close gives the place back. Its file stays until Tidy.
 func (p *Place) Close() {
 	if p == nil {
 		return
@@ -293,8 +290,8 @@ func (p *Place) Close() {
 	})
 }
 
-// Tidy removes, soon, what lies in no place that somebody has. Call it when everybody who
-// may want one has it, and never at the end.
+// Tidy schedules the removal of files that belong to no open place. Call it once all places are open that will be
+// needed, and never while the process is ending.
 func (s *Shelf) Tidy() {
 	if s == nil || s.frozen {
 		return
@@ -309,6 +306,6 @@ func (s *Shelf) Tidy() {
 func (s *Shelf) nudge() {
 	select {
 	case s.wake <- struct{}{}:
-	default: // it will look anyway
+	default: // a wake-up is pending already
 	}
 }

@@ -14,17 +14,17 @@ import (
 	"github.com/weir-gateway/weir/internal/base/statefile"
 )
 
-// How often the goroutine looks though nobody has woken it: for what has grown too old,
-// and for what could not be written.
+// The longest pauses between two rounds if nothing wakes the goroutine. It then looks for values that have become too
+// old, and retries failed writes.
 const (
 	usualPause = time.Hour
 	retryPause = time.Minute
 )
 
-// write writes and removes until the end.
+// write writes and removes files until the end.
 func (s *Shelf) write() {
 	defer close(s.done)
-	told := "" // what is wrong with the disk
+	told := "" // the last error that was logged
 	for ended := false; !ended; {
 		pause := usualPause
 		if told != "" {
@@ -45,7 +45,7 @@ func (s *Shelf) write() {
 	}
 }
 
-// pause waits for d, for wake or for the end, and tells whether that has come.
+// pause waits for d, for wake or for the end, and reports whether the end has come.
 func (s *Shelf) pause(d time.Duration, wake <-chan struct{}) (ended bool) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -58,12 +58,12 @@ func (s *Shelf) pause(d time.Duration, wake <-chan struct{}) (ended bool) {
 	return false
 }
 
-// round brings the folder to what it shall hold. The last one removes nothing.
+// round brings the folder up to date. The last round removes no old or unknown files.
 func (s *Shelf) round(last bool) error {
 	var failed error
 	for _, name := range s.unwritten() {
 		if err := s.bring(name); err != nil && failed == nil {
-			failed = err // with the rest it is much the same
+			failed = err // the other errors are much the same
 		}
 	}
 	if !last {
@@ -73,7 +73,7 @@ func (s *Shelf) round(last bool) error {
 	return failed
 }
 
-// unwritten are the files that do not hold what they shall, in order.
+// unwritten returns the names of the files that are not up to date, sorted.
 func (s *Shelf) unwritten() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -86,7 +86,7 @@ func (s *Shelf) unwritten() []string {
 	return names
 }
 
-// bring writes a file, or removes one that shall hold nothing. What fails is tried again.
+// bring writes a file, or removes it if it is to hold nothing. Failures are retried.
 func (s *Shelf) bring(name string) error {
 	s.disk.Lock()
 	defer s.disk.Unlock()
@@ -104,7 +104,7 @@ func (s *Shelf) bring(name string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.entries[name] != e {
-		return err // nobody has it any more
+		return err // the place is no longer in use
 	}
 	s.bytes += now.size - e.stored.size
 	e.stored = now
@@ -114,8 +114,8 @@ func (s *Shelf) bring(name string) error {
 	return err
 }
 
-// put makes a file hold w, and gives what it holds then. Where that is too much it holds
-// nothing, for what it held is not so any more.
+// put makes a file hold w, and returns what it then holds. If w is too large, put removes the file, because its old
+// content is outdated.
 func (s *Shelf) put(name string, e *entry, w word, room int64) (stored, error) {
 	path := filepath.Join(s.folder, name)
 	if w.value == nil {
@@ -138,7 +138,7 @@ func (s *Shelf) put(name string, e *entry, w word, room int64) (stored, error) {
 	return stored{true, sha256.Sum256(w.value), w.confirmed, int64(len(raw))}, nil
 }
 
-// without is what a file holds after it was to be removed.
+// without returns what is known of a file after an attempt to remove it.
 func (f stored) without(err error) (stored, error) {
 	if err == nil || errors.Is(err, fs.ErrNotExist) {
 		return stored{}, nil
@@ -146,15 +146,14 @@ func (f stored) without(err error) (stored, error) {
 	return f, err
 }
 
-// removeOld removes what does not count any more. Whoever has the place does not use it
-// either.
+// removeOld removes files that are too old. An open place does not use them either.
 func (s *Shelf) removeOld() {
 	s.disk.Lock()
 	defer s.disk.Unlock()
 	for name, e := range s.old() {
 		now, err := stored{}.without(os.Remove(filepath.Join(s.folder, name)))
 		if err != nil {
-			continue // the next time
+			continue // retried next time
 		}
 		s.mu.Lock()
 		if s.entries[name] == e {
@@ -165,7 +164,7 @@ func (s *Shelf) removeOld() {
 	}
 }
 
-// old are the entries whose files do not count any more.
+// old returns the entries whose files are too old.
 func (s *Shelf) old() map[string]*entry {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -176,8 +175,8 @@ func (s *Shelf) old() map[string]*entry {
 	return list
 }
 
-// removeUnknown removes what lies in nobody's place, and what a crash left, where Tidy
-// has asked for it. What cannot be removed is only in the way.
+// removeUnknown removes files that belong to no open place, and files that a crash left behind, if Tidy has asked for
+// it. Files that cannot be removed do no harm.
 func (s *Shelf) removeUnknown() {
 	if !s.mayTidy() {
 		return
@@ -195,7 +194,7 @@ func (s *Shelf) removeUnknown() {
 	}
 }
 
-// mayTidy tells whether Tidy was called since it was asked last.
+// mayTidy reports whether Tidy was called since the last call of mayTidy.
 func (s *Shelf) mayTidy() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -210,8 +209,8 @@ func (s *Shelf) isKnown(name string) bool {
 	return s.entries[name] != nil
 }
 
-// underWay tells whether another process may be writing a file just now: the one before
-// this, or the one after.
+// underWay reports whether another process may be writing the file at this moment: the process before this one, or the
+// next one.
 func underWay(f fs.DirEntry) bool {
 	if !statefile.Unfinished(f.Name()) {
 		return false

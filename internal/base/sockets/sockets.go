@@ -1,5 +1,5 @@
-// Package sockets knows the WebSocket connections that end in this process, by the ids under which
-// functions are told of them, so that whoever runs a function may send to them.
+// Package sockets knows the WebSocket connections that end in this process by the ids that functions are told. With an
+// id, whatever runs a function can send to the connection.
 package sockets
 
 import (
@@ -16,27 +16,28 @@ import (
 
 // Peer is a connection. It is safe for concurrent use.
 type Peer interface {
-	// Send has a message sent, and does not wait for the client: ErrSlow tells that it has not
-	// taken what was sent before, ErrTooLarge that no message may be so large.
+	// Send sends a message without waiting for the client. The error is ErrSlow if the client has not taken earlier
+	// messages, or ErrTooLarge if the message is too large.
 	Send(message []byte) error
-	// End closes it.
+	// End closes the connection.
 	End()
-	// Facts tell of it.
+	// Facts returns information about the connection.
 	Facts() Facts
-	// Follow has functions told of it in the way of its route that serves now. Where there is none
-	// any more, the connection ends, which is told in the way before.
+	// Follow switches to the way that the connection's route has in the config that serves now: functions are told of
+	// the connection in that way. If there is none any more, the connection ends, and functions are told of that in the
+	// old way.
 	Follow(ways Ways)
 }
 
-// Way is how functions are told of the connections of a route, by one config. Only the filter
-// that has made it looks into it.
+// Way is how functions are told of the connections of a route, according to one config. Only the filter that has made
+// it looks into it.
 type Way any
 
-// Ways give the way of a route by the config that serves now, nil where it has none. What
-// functions there are behind it lives until release is called, at least for as long as shutdown lets it.
+// Ways returns the way of a route in the config that serves now, or nil if it has none. The functions behind it live
+// until release is called, or at least for as long as shutdown allows.
 type Ways func(route string) (w Way, release func())
 
-// Facts are what is told of a connection.
+// Facts is the information about a connection that is reported.
 type Facts struct {
 	Connected, Active   time.Time
 	SourceIP, UserAgent string
@@ -51,25 +52,25 @@ var (
 
 // Hub holds the connections. It is safe for concurrent use.
 type Hub struct {
-	Unsent *room.Room // for what clients have not taken yet
-	Said   *room.Room // for what clients say until functions were told of it
+	Unsent *room.Room // for messages that clients have not taken yet
+	Said   *room.Room // for messages from clients until functions were told of them
 
-	ways Ways // nil: none are followed
+	ways Ways // nil: connections keep their way
 
 	mu  sync.RWMutex
 	all map[string]Peer
 }
 
-// mostHeld is how much all clients together make this process keep in one direction.
+// mostHeld bounds how much memory all clients together may use in one direction.
 const mostHeld = 64 << 20
 
-// New makes a hub whose connections follow the ways that serve; nil: each tells functions as it
-// began to.
+// New makes a hub whose connections follow the ways that serve. If ways is nil, each connection keeps the way that it
+// began with.
 func New(ways Ways) *Hub {
 	return &Hub{Unsent: room.New(mostHeld), Said: room.New(mostHeld), ways: ways, all: map[string]Peer{}}
 }
 
-// idBytes makes ids that nobody can guess.
+// idBytes is the length of an id, which nobody can guess.
 const idBytes = 16
 
 // NewID makes the id of a connection. It needs no escaping in a URL.
@@ -79,8 +80,8 @@ func NewID() string {
 	return base64.RawURLEncoding.EncodeToString(b[:])
 }
 
-// Add lets a connection be found, and has it follow what serves: another config may do so since
-// it was asked for.
+// Add makes a connection available by its id, and makes it follow the config that serves now, which may have changed
+// since the connection was requested.
 func (h *Hub) Add(id string, p Peer) {
 	h.mu.Lock()
 	h.all[id] = p
@@ -90,7 +91,7 @@ func (h *Hub) Add(id string, p Peer) {
 	}
 }
 
-// Follow has all connections follow a config that serves from now on.
+// Follow makes all connections follow a config that serves from now on.
 func (h *Hub) Follow() {
 	h.mu.RLock()
 	all := slices.Collect(maps.Values(h.all))
@@ -100,21 +101,21 @@ func (h *Hub) Follow() {
 	}
 }
 
-// Remove lets it be found no more.
+// Remove makes a connection unavailable.
 func (h *Hub) Remove(id string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(h.all, id)
 }
 
-// Find gives the connection of that id, nil for none.
+// Find returns the connection with that id, or nil if there is none.
 func (h *Hub) Find(id string) Peer {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
 	return h.all[id]
 }
 
-// Len is how many there are.
+// Len returns the number of connections.
 func (h *Hub) Len() int {
 	h.mu.RLock()
 	defer h.mu.RUnlock()

@@ -10,14 +10,14 @@ import (
 	"time"
 )
 
-// lockName is a file in a folder that is held. It stays there: what counts is the lock
-// of the system on it, which ends with the process, however that ends.
+// lockName is a file in a folder that is held. The file stays there. What counts is the system's lock on it, which ends
+// with the process, however that ends.
 const lockName = "lock"
 
 // HeldError says that another process holds a folder.
 type HeldError struct {
 	Folder string
-	By     string // what that said of itself; "" where it has said nothing
+	By     string // what that process wrote about itself; "" if nothing
 }
 
 func (e *HeldError) Error() string {
@@ -28,12 +28,12 @@ func (e *HeldError) Error() string {
 	return fmt.Sprintf("state folder: %s is in the hands of %s", e.Folder, by)
 }
 
-// Lock is a folder in the hands of this process, and of those that it is handed to: what
-// they write fits together. A nil *Lock holds nothing.
+// Lock is a folder that is held by this process and by the processes that it is handed to. Their writes do not
+// conflict. A nil *Lock holds nothing.
 type Lock struct{ file *os.File }
 
-// Hold takes a folder, which is made where it is missing. A *HeldError says that another
-// process has it, errors.ErrUnsupported that this file system knows no locks.
+// Hold takes a folder, and makes it if it is missing. The error is a *HeldError if another process has it, or
+// errors.ErrUnsupported if this file system does not support locks.
 func Hold(folder string) (*Lock, error) {
 	if err := Make(folder); err != nil {
 		return nil, err
@@ -54,8 +54,8 @@ func Hold(folder string) (*Lock, error) {
 	return l, nil
 }
 
-// Adopt is Hold for what the process before has handed over: its Lock's File. Where that
-// is not of this folder, or nil, it is closed and the folder is taken as by Hold.
+// Adopt is like Hold for the file that the previous process has handed over: its Lock's File. If the file is nil or
+// belongs to another folder, it is closed and the folder is taken as by Hold.
 func Adopt(folder string, file *os.File) (*Lock, error) {
 	if file == nil {
 		return Hold(folder)
@@ -73,8 +73,8 @@ func Adopt(folder string, file *os.File) (*Lock, error) {
 	return Hold(folder)
 }
 
-// File is what a process that takes over is started with, nil for nothing. It stays the
-// Lock's.
+// File returns the file that a process that takes over is started with, or nil if there is none. The Lock still owns
+// it.
 func (l *Lock) File() *os.File {
 	if l == nil {
 		return nil
@@ -82,14 +82,14 @@ func (l *Lock) File() *os.File {
 	return l.file
 }
 
-// Release lets go of the folder, unless it was handed to another process too.
+// Release lets go of the folder, unless another process has been handed the lock, too.
 func (l *Lock) Release() {
 	if l != nil {
-		_ = l.file.Close() // the lock ends with the last of its descriptors
+		_ = l.file.Close() // the lock ends when its last descriptor is closed
 	}
 }
 
-// sign writes who holds the folder, for whoever wants it too. Nothing depends on it.
+// sign writes who holds the folder, for other processes that want it. Nothing depends on it.
 func (l *Lock) sign() {
 	host, err := os.Hostname()
 	if err != nil {
@@ -101,7 +101,7 @@ func (l *Lock) sign() {
 	}
 }
 
-// longestSign bounds what is believed of a file that anything may be in.
+// longestSign bounds what is read of a file that may contain anything.
 const longestSign = 400
 
 func holder(file *os.File) string {

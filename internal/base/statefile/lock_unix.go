@@ -11,8 +11,8 @@ import (
 
 var errHeld = unix.EWOULDBLOCK
 
-// lock takes the lock on an open file (flock(2)). It belongs to the open file and not to
-// the process: a process that is started with the file has it as well.
+// lock takes the lock on an open file (flock(2)). It belongs to the open file and not to the process, so a process that
+// is started with the file has it as well.
 func lock(file *os.File) error {
 	for {
 		err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)

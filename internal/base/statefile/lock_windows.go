@@ -8,7 +8,8 @@ import (
 
 var errHeld = windows.ERROR_LOCK_VIOLATION
 
-// farBehind is where the byte is that is locked: what is locked here nobody else can read.
+// farBehind is the offset of the locked byte. Other processes cannot read a locked range, so it is far behind the
+// text.
 const farBehind = 1 << 30
 
 // lock takes the lock on an open file (LockFileEx).

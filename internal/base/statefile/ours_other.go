@@ -4,8 +4,8 @@ package statefile
 
 import "io/fs"
 
-// plainly asks for nothing more: making links needs a right of its own here.
+// plainly adds no flags: making links requires a special privilege here.
 const plainly = 0
 
-// ours is left to the folder of the user's profile, which is nobody else's.
+// ours relies on the folder of the user's profile, which belongs only to that user.
 func ours(fs.FileInfo) bool { return true }

@@ -8,10 +8,10 @@ import (
 	"syscall"
 )
 
-// plainly opens no link, and does not wait where something else than a file is there.
+// plainly makes open not follow links, and not wait if there is something other than a file.
 const plainly = syscall.O_NOFOLLOW | syscall.O_NONBLOCK
 
-// ours tells whether nobody but this user (and root) may write to a file or folder.
+// ours reports whether only this user (and root) may write to a file or folder.
 func ours(info fs.FileInfo) bool {
 	const othersWrite = 0o022
 	owner, ok := info.Sys().(*syscall.Stat_t)

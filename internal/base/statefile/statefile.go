@@ -1,7 +1,6 @@
-// Package statefile reads and writes the files of the state folder: for nobody but
-// this user, bounded, and there whole or not at all, also after a crash of the
-// machine. What is read there decides what serves, so what others could have written
-// is not read.
+// Package statefile reads and writes the files of the state folder. They are accessible only to this user, bounded in
+// size, and written whole or not at all, even if the machine crashes. These files decide what serves, so files that
+// others could have written are not read.
 package statefile
 
 import (
@@ -15,11 +14,10 @@ import (
 	"time"
 )
 
-// ErrOthers says that what lies there could be somebody else's.
+// ErrOthers says that what is there may have been written by somebody else.
 var ErrOthers = errors.New("others than this user may write to it")
 
-// Check refuses a folder in which others than this user could leave something. One
-// that is not there yet is fine.
+// Check rejects a folder that others than this user could write to. A folder that does not exist is accepted.
 func Check(folder string) error {
 	info, err := os.Lstat(folder)
 	switch {
@@ -35,8 +33,8 @@ func Check(folder string) error {
 	return nil
 }
 
-// Make makes a folder for nobody but this user, and those above it, where they are
-// missing, and checks it.
+// Make makes a folder that is accessible only to this user, and its parents, if they are missing. It then checks the
+// folder.
 func Make(folder string) error {
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return fmt.Errorf("state folder: %w", err)
@@ -44,8 +42,8 @@ func Make(folder string) error {
 	return Check(folder)
 }
 
-// Read gives what a plain file of this user's holds, at most limit bytes. It follows
-// no link. The error is fs.ErrNotExist where there is none.
+// Read returns the content of a regular file of this user's, at most limit bytes. It does not follow links. The error
+// is fs.ErrNotExist if there is no file.
 func Read(path string, limit int64) ([]byte, error) {
 	file, err := os.OpenFile(path, os.O_RDONLY|plainly, 0)
 	if err != nil {
@@ -68,13 +66,12 @@ func Read(path string, limit int64) ([]byte, error) {
 	return raw, err
 }
 
-// tolerance is how far in the future a time that is kept may lie. It is a promise: docs
-// name it.
+// tolerance is how far a stored time may lie in the future. It is a documented promise.
 const tolerance = 5 * time.Minute
 
-// Past gives a time that was kept, or now where it lies a little in the future: the clock
-// was put right meanwhile. The error says that it lies further there. Such a time comes
-// of a broken clock, and what it belongs to would count for ever.
+// Past returns a stored time, or now if that time lies slightly in the future because the clock was corrected in the
+// meantime. The error says that the time lies further in the future. Such a time comes from a wrong clock, and the data
+// it belongs to would be valid forever.
 func Past(at time.Time) (time.Time, error) {
 	now := time.Now()
 	switch {
@@ -86,15 +83,14 @@ func Past(at time.Time) (time.Time, error) {
 	return at, nil
 }
 
-// unfinished begins the names of files that Replace has not renamed yet.
+// unfinished begins the names of the files that Replace has not renamed yet.
 const unfinished = ".new-"
 
-// Unfinished tells whether a file of that name is one that Replace is writing, or
-// that a crash left.
+// Unfinished reports whether the name is that of a file that Replace is writing, or that a crash left behind.
 func Unfinished(name string) bool { return strings.HasPrefix(name, unfinished) }
 
-// Replace writes a file, mode 0600, so that it is there whole or not at all. Its errors
-// are the same each time.
+// Replace writes a file, mode 0600, so that it is there whole or not at all. The same failure always gives the same
+// error text.
 func Replace(path string, data []byte) error {
 	file, err := os.CreateTemp(filepath.Dir(path), unfinished+"*") // mode 0600
 	if err != nil {
@@ -111,7 +107,7 @@ func Replace(path string, data []byte) error {
 	return about(path, err)
 }
 
-// about is err without the name that a file has while it is written.
+// about removes the temporary file name from err.
 func about(path string, err error) error {
 	if on, ok := errors.AsType[*fs.PathError](err); ok {
 		return fmt.Errorf("write %s: %w", path, on.Err)

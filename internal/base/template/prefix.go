@@ -8,8 +8,8 @@ import (
 )
 
 // CutPrefix removes a prefix of whole segments from a normalised path: "/shop/cart" without "/shop" is "/cart", "/shop"
-// becomes "", and "/shop/" becomes "/". A slash at the prefix's end is ignored. It reports whether the path had the
-// prefix.
+// is "", and "/shop/" is "/". A slash at the end of the prefix does not matter. ok is false if the path does not have
+// the prefix.
 func CutPrefix(path, prefix string) (rest string, ok bool) {
 	prefix = strings.TrimSuffix(prefix, "/")
 	rest, ok = strings.CutPrefix(path, prefix)
@@ -19,8 +19,9 @@ func CutPrefix(path, prefix string) (rest string, ok bool) {
 	return rest, true
 }
 
-// ReplacePrefix replaces a prefix of a normalised path, as the Gateway API's ReplacePrefixMatch does: slashes at the
-// end of prefix and replacement are ignored, and an empty result becomes "/". A path without the prefix stays as it is.
+// ReplacePrefix replaces the prefix of a normalised path, as the Gateway API's ReplacePrefixMatch does. Slashes at the
+// end of prefix and replacement do not matter, and an empty result becomes "/". A path without the prefix stays as it
+// is.
 func ReplacePrefix(path, prefix, replacement string) string {
 	rest, ok := CutPrefix(path, prefix)
 	if !ok {
@@ -32,7 +33,7 @@ func ReplacePrefix(path, prefix, replacement string) string {
 	return path
 }
 
-// Current returns the path that u stands for now, normalised; an earlier rewrite may have changed what the client sent.
+// Current returns the normalised path of u. It may differ from what the client sent if an earlier rewrite changed it.
 func Current(u *url.URL) (string, error) { return normal(u.EscapedPath()) }
 
 // Set makes path, which must be normalised, the path of u.
@@ -40,5 +41,5 @@ func Set(u *url.URL, path string) {
 	u.Path, u.RawPath, u.Opaque = httpx.Unescape(path), path, ""
 }
 
-// Normal normalises a path that was assembled from pieces, or refuses it with a *fault.Fault of kind AmbiguousPath.
+// Normal normalises a path that was made of pieces, or refuses it with a *fault.Fault of kind AmbiguousPath.
 func Normal(path string) (string, error) { return normal(path) }

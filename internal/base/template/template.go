@@ -1,12 +1,12 @@
-// Package template builds paths from what a route captured: paths that a gateway sends to a backend, or redirects a
-// client to.
+// Package template makes paths from what a route captured: the path that the gateway sends to a backend, or the path
+// that it sends a client to.
 //
 //	/internal/{id}.json   {id} is inserted as one segment, whatever is in it
-//	/internal/**          ** is the unnamed rest, with its segments as they arrived
+//	/internal/**          ** is the unnamed rest, with its segments as they came
 //	/internal/{path...}   the same for a rest with a name
 //
-// The resulting path has the form that httpx.NormalizePath returns, or it is refused: no value of a parameter can step
-// out of its segment.
+// The resulting path is in the form that httpx.NormalizePath returns, or it is refused: no value of a parameter can
+// leave its segment.
 package template
 
 import (
@@ -18,11 +18,10 @@ import (
 	"github.com/weir-gateway/weir/internal/base/httpx"
 )
 
-// Rest is the name under which a route stores the rest that a `**` or a prefix matched: still encoded, without a
-// leading slash.
+// Rest is the name under which a route keeps what `**` or a prefix matched: still encoded, without a leading slash.
 const Rest = "**"
 
-// Path is a parsed template. It is immutable; the zero value expands to "/".
+// Path is a parsed template. It is immutable. The zero value makes "/".
 type Path struct {
 	parts []part
 }
@@ -31,12 +30,12 @@ type Path struct {
 type part struct {
 	literal string
 	name    string
-	rest    bool // insert as it is, including its slashes
+	rest    bool // insert it unchanged, with its slashes
 }
 
 // Error is a mistake in a template.
 type Error struct {
-	Offset int    // in bytes, in the template
+	Offset int    // position in bytes
 	Text   string // what is wrong
 	Fix    string // what to do; may be empty
 }
@@ -48,7 +47,7 @@ func (e *Error) Error() string {
 	return e.Text + "; " + e.Fix
 }
 
-// Parse reads a template. The error is an *Error.
+// Parse parses a template. The error is an *Error.
 func Parse(text string) (Path, error) {
 	if !strings.HasPrefix(text, "/") {
 		return Path{}, &Error{0, fmt.Sprintf("the path %q does not begin with a slash", text), fmt.Sprintf("write %q", "/"+text)}
@@ -62,7 +61,7 @@ func Parse(text string) (Path, error) {
 		p.parts = append(p.parts, next)
 		at += n
 	}
-	// Any value will do to find out whether the text around it makes a path.
+	// Any value shows whether the text around it makes a valid path.
 	sample, err := p.make(func(string) (string, bool) { return "x", true })
 	if err != nil {
 		return Path{}, &Error{0, detail(err), "write the path in its plain form"}
@@ -73,7 +72,7 @@ func Parse(text string) (Path, error) {
 	return p, nil
 }
 
-// parsePart parses the literal, parameter or rest at text[at:], and returns its length.
+// parsePart reads the literal, parameter or rest at text[at:], and returns its length.
 func parsePart(text string, at int) (part, int, error) {
 	switch rest := text[at:]; {
 	case rest == Rest && text[at-1] == '/':
@@ -135,7 +134,7 @@ func (p Path) Constant() bool {
 	return true
 }
 
-// Names lists the parameters that the template inserts; Rest for `**`.
+// Names lists the parameters that the template inserts, with Rest for `**`.
 func (p Path) Names() []string {
 	var names []string
 	for _, part := range p.parts {
@@ -146,9 +145,9 @@ func (p Path) Names() []string {
 	return names
 }
 
-// Expand builds the path for an exchange, normalised. If a value cannot be a single segment (".", "..") or the result
-// is not a valid path, the error is a *fault.Fault of kind AmbiguousPath. If the route did not capture a parameter, it
-// is RouteBroken.
+// Expand makes the normalised path for an exchange. If a value is not a single segment (".", "..") or not a valid one
+// at all, the error is a *fault.Fault of kind AmbiguousPath. If the route did not capture a parameter, it is of kind
+// RouteBroken.
 func (p Path) Expand(x *exchange.Exchange) (string, error) {
 	switch {
 	case len(p.parts) == 0:
@@ -168,8 +167,8 @@ func (p Path) Expand(x *exchange.Exchange) (string, error) {
 	return path, nil
 }
 
-// Make builds the path with the results of value for each of Names, inserting each as one segment and a rest as it is.
-// Errors are those of Expand and of value.
+// Make makes the path. value returns the value for each of Names, which is inserted as one segment; that of a rest is
+// inserted unchanged. Errors are those of Expand, and those of value.
 func (p Path) Make(value func(name string) (string, error)) (string, error) {
 	switch {
 	case len(p.parts) == 0:
@@ -198,7 +197,7 @@ func withoutSlash(path string) string {
 	return path
 }
 
-// make inserts values and normalises the result.
+// make inserts the values and normalises the result.
 func (p Path) make(value func(name string) (string, bool)) (string, error) {
 	b := make([]byte, 0, 128)
 	for _, part := range p.parts {
@@ -234,8 +233,8 @@ func detail(err error) string {
 	return err.Error()
 }
 
-// appendSegment encodes s so that it stays within one segment: everything except pchar (RFC 3986 section 3.3), and also
-// ';', at which some servers cut off a segment.
+// appendSegment encodes s so that it stays within one segment. It encodes everything except pchar (RFC 3986 section
+// 3.3), and also ';', at which some servers cut a segment.
 func appendSegment(b []byte, s string) []byte {
 	const digits = "0123456789ABCDEF"
 	for i := range len(s) {

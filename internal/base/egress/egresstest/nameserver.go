@@ -1,4 +1,4 @@
-// Package egresstest has a name server for tests, which says of every name what it is told to.
+// Package egresstest provides a DNS server for tests, which gives the same configured answer for every name.
 package egresstest
 
 import (
@@ -11,15 +11,14 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 )
 
-// NameServer answers every question over UDP until its test ends. Its methods may be
-// called concurrently.
+// NameServer answers every question over UDP until its test ends. Its methods may be called concurrently.
 type NameServer struct {
 	Address string // host:port
 	asked   atomic.Int64
 	says    atomic.Pointer[[]netip.Addr]
 }
 
-// Serve starts one that gives these addresses for every name.
+// Serve starts a NameServer that answers with these addresses for every name.
 func Serve(tb testing.TB, says ...string) *NameServer {
 	tb.Helper()
 	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
@@ -37,7 +36,7 @@ func Serve(tb testing.TB, says ...string) *NameServer {
 	return s
 }
 
-// Say has it give other addresses from now on. It panics on what is none.
+// Say changes the addresses for later answers. It panics if one is not valid.
 func (s *NameServer) Say(addresses ...string) {
 	list := make([]netip.Addr, len(addresses))
 	for i, text := range addresses {
@@ -46,7 +45,7 @@ func (s *NameServer) Say(addresses ...string) {
 	s.says.Store(&list)
 }
 
-// Asked is how many questions it has answered.
+// Asked returns the number of answered questions.
 func (s *NameServer) Asked() int64 { return s.asked.Load() }
 
 func (s *NameServer) serve(conn net.PacketConn) {
@@ -54,11 +53,11 @@ func (s *NameServer) serve(conn net.PacketConn) {
 	for {
 		n, from, err := conn.ReadFrom(buf)
 		if err != nil {
-			return // it is closed
+			return // the connection was closed
 		}
 		if answer, err := s.answer(buf[:n]); err == nil {
 			s.asked.Add(1)
-			_, _ = conn.WriteTo(answer, from) // who asks may ask again
+			_, _ = conn.WriteTo(answer, from) // an error does not matter: the client may ask again
 		}
 	}
 }
