@@ -5,11 +5,11 @@ import (
 	"strings"
 )
 
-// parent is what a node stands in: its column in the source (-1 for the
-// document) and the column that Format gives to it.
+// parent is the key or list that contains a node: its column in the source (-1 for the document) and the column that
+// Format gives it.
 type parent struct{ col, out int }
 
-// block reads the node that begins here, on a line of its own or behind a dash.
+// block reads the node that begins here, on its own line or after a dash.
 func (r *reader) block(in parent) *Node {
 	if !r.deeper() {
 		r.depth--
@@ -31,8 +31,8 @@ func (r *reader) block(in parent) *Node {
 	}
 }
 
-// passOver leaves a line that could not be read, and reads what stands below it
-// for the sake of its problems. It gives the Node of no Kind.
+// passOver skips a line that could not be read, and reads what is nested below it only to report its problems. It
+// returns a Node without a Kind.
 func (r *reader) passOver(in parent) *Node {
 	n := &Node{Pos: r.pos()}
 	r.advance()
@@ -42,21 +42,21 @@ func (r *reader) passOver(in parent) *Node {
 	return n
 }
 
-// skipWhile passes over lines as long as holds says so.
+// skipWhile skips lines as long as holds returns true.
 func (r *reader) skipWhile(holds func() bool) {
 	for !r.ended() && holds() {
 		r.advance()
 	}
 }
 
-// atDash tells whether a list's element begins here.
+// atDash reports whether a list element begins here.
 func (r *reader) atDash() bool {
 	rest := r.rest()
 	return rest != "" && rest[0] == '-' && (len(rest) == 1 || isBlank(rest[1]))
 }
 
-// atEntry tells whether a key begins here. A line that forgot the blank behind
-// its colon counts as one where it can be nothing else.
+// atEntry reports whether a key begins here. A line without the space after its colon counts as a key if it cannot be
+// anything else.
 func (r *reader) atEntry(in parent) bool {
 	rest := r.rest()
 	switch rest[0] {
@@ -72,7 +72,7 @@ func (r *reader) atEntry(in parent) bool {
 	return gluedKey(rest) != "" && (in.col < 0 || r.siblingFollows())
 }
 
-// siblingFollows tells whether the next line that says something begins in this column.
+// siblingFollows reports whether the next line that is neither empty nor a comment begins in this column.
 func (r *reader) siblingFollows() bool {
 	for _, l := range r.lines[r.i+1:] {
 		if !l.empty() {
@@ -82,8 +82,8 @@ func (r *reader) siblingFollows() bool {
 	return false
 }
 
-// list reads the elements whose dashes stand in column col. The list of a key
-// may stand in the key's own column (under), where a key ends it.
+// list reads the elements whose dashes are in column col. If under is true, the list is the value of a key in the same
+// column, and a further key in that column ends the list.
 func (r *reader) list(col, out int, under bool) *Node {
 	n := &Node{Kind: List, Pos: r.pos()}
 	for r.col == col {
@@ -103,7 +103,7 @@ func (r *reader) list(col, out int, under bool) *Node {
 	return n
 }
 
-// element reads what stands behind a dash.
+// element reads what follows a dash.
 func (r *reader) element(col, out int) *Node {
 	if r.layout != nil {
 		r.layout.place(r.i, out)
@@ -125,7 +125,7 @@ func (r *reader) element(col, out int) *Node {
 	return r.block(parent{col: col, out: out})
 }
 
-// mapping reads the entries whose keys stand in column col.
+// mapping reads the entries whose keys begin in column col.
 func (r *reader) mapping(col, out int) *Node {
 	n := &Node{Kind: Map, Pos: r.pos()}
 	seen := make(map[string]Pos)
@@ -147,7 +147,7 @@ func (r *reader) mapping(col, out int) *Node {
 	return n
 }
 
-// fresh reports a key that stands in its map for the second time.
+// fresh records a key of its map, and reports it if the map already has it.
 func (r *reader) fresh(seen map[string]Pos, e Entry) bool {
 	first, twice := seen[e.Key]
 	if !twice {
@@ -158,9 +158,8 @@ func (r *reader) fresh(seen map[string]Pos, e Entry) bool {
 	return false
 }
 
-// refuseDeeper reports lines that are indented deeper than column col although
-// the node there is complete, and reads them for the sake of their problems.
-// inline tells that the node ended on the line on which it began.
+// refuseDeeper reports lines that are indented deeper than column col although the node there is complete. It still
+// reads them to report their problems. inline is true if the node ended on the line on which it began.
 func (r *reader) refuseDeeper(col int, inline bool) {
 	for r.col > col {
 		p := Problem{
@@ -211,17 +210,17 @@ func (r *reader) entry(in parent) (Entry, bool) {
 	return e, true
 }
 
-// null reports that nothing stands where a value belongs.
+// null reports that a value is missing.
 func (r *reader) null(pos Pos, what, fix string) *Node {
-	if r.tabbed { // what belongs there may be indented by a tab
+	if r.tabbed { // the value may be indented by a tab
 		return &Node{Pos: pos}
 	}
 	r.report(Problem{Pos: pos, What: what, Why: "a null says nothing to Weir", Fix: fix})
 	return &Node{Pos: pos}
 }
 
-// key reads a key with its colon into e. Where it gives false it has reported
-// why, and e.Key is what was probably meant, if anything.
+// key reads a key with its colon into e. If it returns false, it has reported why, and e.Key is what was probably
+// meant, if anything.
 func (r *reader) key(e *Entry) bool {
 	rest := r.rest()
 	end := keyEnd(rest)
@@ -267,7 +266,7 @@ func (r *reader) key(e *Entry) bool {
 	return true
 }
 
-// keyEnd gives the offset of the colon that ends an unquoted key, or -1.
+// keyEnd returns the offset of the colon that ends an unquoted key, or -1.
 func keyEnd(text string) int {
 	for i := range len(text) {
 		switch {
@@ -280,8 +279,7 @@ func keyEnd(text string) int {
 	return -1
 }
 
-// gluedKey is the key of a line such as `listen::8080`, where the blank behind
-// the colon is missing, or "".
+// gluedKey returns the key of a line such as `listen::8080`, where the space after the colon is missing, or "".
 func gluedKey(text string) string {
 	key, _, found := strings.Cut(text, ":")
 	if !found || strings.ContainsAny(key, " \t'\"[]{}#=/") {

@@ -11,20 +11,18 @@ import (
 	"time"
 )
 
-// Decode fills into, a pointer, from n. Fields of structs are named by their
-// `doc` tags; fields without one are left alone, and so is what n does not
-// mention, which is how defaults are set. Mistakes go to ps; sound tells that
-// there were none, so that what was read can be held to more.
+// Decode fills into, a pointer, from n. The `doc` tags of a struct name its fields. Decode leaves fields without a tag
+// alone, and also those that n does not mention, so a caller can set defaults first. It reports mistakes to ps. sound
+// is true if there were none, so that the caller can check the value further.
 //
-// The tag is `doc:"name"` with the options required, oneormany (a slice that
-// may be written as its only element) and inline (`doc:",inline"`: the keys of
-// an embedded struct); `doc:"-,pos"` on a Pos takes the position of the struct.
-// A text that is empty is refused, for a field could not tell it from one that is
-// not written, unless the option empty says that it means something there.
-// The tag `example` is shown where something else stood, `help` goes to the schema.
+// The tag is `doc:"name"` with the options required, oneormany (a slice with one element may be written as that element
+// alone) and inline (`doc:",inline"`: the keys of an embedded struct). `doc:"-,pos"` on a Pos takes the position of the
+// struct. Decode refuses an empty text, because a field could not tell it from an omitted one, unless the option empty
+// says that it has a meaning there. The tag `example` is shown if the value has the wrong kind; `help` goes into the
+// schema.
 //
-// A type that implements Decoder reads itself. To read its long form with
-// Decode it converts itself to a type of the same fields without the method:
+// A type that implements Decoder reads itself. To read its long form with Decode, it converts itself to a type with the
+// same fields but without the method:
 //
 //	type long Backend
 //	doc.Decode(n, (*long)(b), ps)
@@ -39,8 +37,8 @@ func Decode(n *Node, into any, ps *Problems) (sound bool) {
 	return !slices.ContainsFunc(ps.list[before:], Problem.isError)
 }
 
-// DecodeSwitch reads what stands under name: `true`, which leaves into as it is, or what
-// Decode reads. fix says how it is written.
+// DecodeSwitch reads the value of the key name: either `true`, which leaves into as it is, or anything that Decode
+// reads. fix shows how it is written.
 func DecodeSwitch(n *Node, into any, name, fix string, ps *Problems) (sound bool) {
 	switch {
 	case n.Kind == Map:
@@ -56,7 +54,7 @@ type decoder struct{ ps *Problems }
 
 // value decodes n into v; f is the field that v belongs to, for its example.
 func (d decoder) value(n *Node, v reflect.Value, f field) {
-	if n == nil || n.Kind == 0 { // was reported by Parse
+	if n == nil || n.Kind == 0 { // Parse has reported it
 		return
 	}
 	if v.Type() == reflect.TypeFor[*Node]() {
@@ -85,7 +83,7 @@ func (d decoder) value(n *Node, v reflect.Value, f field) {
 	}
 }
 
-// byItself lets types that know how read n.
+// byItself lets a type that can decode itself read n, and reports whether there was one.
 func (d decoder) byItself(n *Node, v reflect.Value, f field) bool {
 	if !v.CanAddr() {
 		return false
@@ -106,7 +104,7 @@ func (d decoder) byItself(n *Node, v reflect.Value, f field) bool {
 	return false
 }
 
-// shown is n as a message names it.
+// shown describes n for a message.
 func (n *Node) shown() string {
 	if n.Kind == Scalar {
 		return "the value " + shorten(n.Value)
@@ -114,7 +112,7 @@ func (n *Node) shown() string {
 	return n.Kind.String()
 }
 
-// expect tells whether n has the kind that is wanted, and reports it if not.
+// expect reports whether n has the wanted kind, and adds a problem if not.
 func (d decoder) expect(n *Node, kind Kind, wanted string, f field) bool {
 	if n.Kind == kind {
 		return true
@@ -150,7 +148,7 @@ func (d decoder) bad(n *Node, what, why string, f field) {
 	d.ps.Add(Problem{Pos: n.Pos, What: shorten(n.Value) + " " + what, Why: oneLine(why), Fix: f.fix()})
 }
 
-// oneLine keeps an error of another package from breaking the line.
+// oneLine keeps the text of another package's error on one line.
 func oneLine(s string) string { return strings.Join(strings.Fields(cleanText(s)), " ") }
 
 func (d decoder) structure(n *Node, v reflect.Value, f field) {
@@ -176,7 +174,7 @@ func (d decoder) structure(n *Node, v reflect.Value, f field) {
 	}
 }
 
-// mostKeys is how many known keys a message lists.
+// mostKeys is the maximum number of known keys that a message lists.
 const mostKeys = 12
 
 func unknownKey(e Entry, known []string) Problem {
@@ -204,7 +202,7 @@ func (d decoder) slice(n *Node, v reflect.Value, f field) {
 	}
 	made := reflect.MakeSlice(v.Type(), 0, len(items))
 	for _, item := range items {
-		if item.Kind == 0 { // was reported by Parse
+		if item.Kind == 0 { // Parse has reported it
 			continue
 		}
 		element := reflect.New(v.Type().Elem()).Elem()
@@ -269,7 +267,7 @@ func wantedScalar(t reflect.Type) string {
 	}
 }
 
-// setScalar sets v to what n says, or leaves it alone and tells why not.
+// setScalar sets v to what n says, or leaves v alone and returns the reason.
 func setScalar(v reflect.Value, n *Node) error {
 	switch v.Type() {
 	case reflect.TypeFor[time.Duration]():
@@ -296,7 +294,7 @@ func setScalar(v reflect.Value, n *Node) error {
 	}
 }
 
-// set hands a value that was read without an error to a setter.
+// set passes a value that was read without an error to a setter.
 func set[T any](value T, err error) func(func(T)) error {
 	return func(setter func(T)) error {
 		if err == nil {
@@ -306,7 +304,7 @@ func set[T any](value T, err error) func(func(T)) error {
 	}
 }
 
-// shorten quotes a text of the user so that a message stays one line.
+// shorten quotes and shortens a text of the user so that a message stays on one line.
 func shorten(s string) string {
 	const most = 60
 	if r := []rune(s); len(r) > most {

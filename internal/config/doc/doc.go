@@ -1,24 +1,18 @@
-// Package doc reads YAML strictly and keeps where everything stood, so that
-// each mistake is told as `file:line:col: what, why, what to do`, all of them
-// in one run.
+// Package doc reads YAML strictly and keeps the position of everything it reads. It reports each mistake as
+// `file:line:col: what, why, what to do`, and all mistakes in one run.
 //
-// Parse turns a file into a tree of Nodes. It reads the part of YAML 1.2 in
-// which what a line means can be seen on the line: maps, lists, texts in quotes
-// or behind `|` and `>`, brackets, comments. Anchors, aliases, merge keys, tags,
-// nulls, complex keys, directives and further documents are problems, and so is
-// a text that goes on over several lines without a `|` or `>`, which nearly
-// always is a line that was indented wrongly. Scalars keep their text (`010`,
-// `no` and `1:30` are just that) and get a meaning by the field that they are for.
+// Parse turns a file into a tree of Nodes. It reads the part of YAML 1.2 in which each line shows what it means: maps,
+// lists, texts in quotes or behind `|` and `>`, brackets, comments. Anchors, aliases, merge keys, tags, nulls, complex
+// keys, directives and further documents are problems. So is a text that continues over several lines without a `|` or
+// `>`, which is nearly always a line with wrong indentation. Scalars keep their text (`010`, `no` and `1:30` are just
+// that). The field that a scalar is for gives it a meaning.
 //
-// The reader is our own, because a reader for machines stops at the first
-// mistake and knows nothing of what was meant: this one goes on behind each, has
-// words for the known traps (see trap.go), and takes time and memory in
-// proportion to its input, whatever that is. The tests hold it against a
-// descendant of libyaml.
+// Weir has its own reader because a reader made for machines stops at the first mistake and cannot say what was meant.
+// This one continues after each mistake, has specific messages for the known traps (see trap.go), and takes time and
+// memory linear in its input for any input. The tests compare it with a descendant of libyaml.
 //
-// Decode fills a Go struct from a Node by its `doc` tags; unknown keys are
-// problems with a suggestion. Types with a short and a long form implement
-// Decoder. The same tags make the JSON Schema (SchemaOf) and print a value
+// Decode fills a Go struct from a Node by its `doc` tags. It reports unknown keys as problems with a suggestion. Types
+// with a short and a long form implement Decoder. The same tags produce the JSON Schema (SchemaOf) and print a value
 // (Encode). Format is what `weir fmt` does.
 package doc
 
@@ -55,21 +49,20 @@ const (
 
 func (k Kind) String() string { return [...]string{"nothing", "a value", "a list", "a map"}[k] }
 
-// Node is one piece of a document. Nodes are immutable after Parse. One of no
-// Kind stands where something could not be read and was reported.
+// Node is one piece of a document. Nodes are immutable after Parse. A Node without a Kind marks a place that could not
+// be read and was reported.
 type Node struct {
 	Kind Kind
 	Pos  Pos // of the first character
 	// Value is a scalar's text after YAML's own unquoting: `010` stays "010".
 	Value string
-	// Quoted tells that a scalar was written in quotes or as a block, so that
-	// "8" and '=x' are meant as text.
+	// Quoted is true if a scalar was written in quotes or as a block, so "8" and '=x' are meant as text.
 	Quoted bool
 	// Items are the elements of a List.
 	Items []*Node
 	// Entries are the pairs of a Map in the order they were written; keys are unique.
 	Entries []Entry
-	// Comment is printed behind the node by Encode, without its `#`; Parse leaves it empty.
+	// Comment is printed after the node by Encode, without its `#`. Parse leaves it empty.
 	Comment string
 }
 
@@ -80,7 +73,7 @@ type Entry struct {
 	Value  *Node
 }
 
-// Get gives the value under key, or nil.
+// Get returns the value under key, or nil.
 func (n *Node) Get(key string) *Node {
 	for _, e := range n.Entries {
 		if e.Key == key {
@@ -90,7 +83,7 @@ func (n *Node) Get(key string) *Node {
 	return nil
 }
 
-// Under gives the map that n is short for: n itself under its one key.
+// Under returns the map that n is short for: a map whose only entry is n under key.
 func (n *Node) Under(key string) *Node {
 	return &Node{Kind: Map, Pos: n.Pos, Entries: []Entry{{Key: key, KeyPos: n.Pos, Value: n}}}
 }
@@ -104,8 +97,8 @@ const (
 	Warning
 )
 
-// Problem is one thing that is wrong: where, what, why and what to do, each a
-// short sentence part. What is always there; the others may be empty.
+// Problem is one thing that is wrong: where, what, why and what to do. What, Why and Fix are each a short part of a
+// sentence. What is always set; Why and Fix may be empty.
 type Problem struct {
 	Pos      Pos
 	Severity Severity
@@ -114,8 +107,7 @@ type Problem struct {
 	Fix      string // `did you mean "listen"?`
 }
 
-// String is the one-line form `file:line:col: what, why, what to do`, without the
-// place where there is none.
+// String returns the one-line form `file:line:col: what, why, what to do`, without the position if there is none.
 func (p Problem) String() string {
 	var s strings.Builder
 	if p.Pos != (Pos{}) {
@@ -133,35 +125,35 @@ func (p Problem) String() string {
 	return s.String()
 }
 
-// Problems collects what is wrong with one or several sources. The zero value
-// is ready. It is not safe for concurrent use.
+// Problems collects what is wrong with one or more sources. The zero value is ready to use. It is not safe for
+// concurrent use.
 type Problems struct{ list []Problem }
 
 // Add appends a problem.
 func (ps *Problems) Add(p Problem) { ps.list = append(ps.list, p) }
 
-// Join adds what was found in a part that was looked at by itself.
+// Join adds the problems of a part that was checked separately.
 func (ps *Problems) Join(part *Problems) { ps.list = append(ps.list, part.list...) }
 
-// Errorf adds an error that has no more to say than what.
+// Errorf adds an error that consists of its What only.
 func (ps *Problems) Errorf(pos Pos, format string, args ...any) {
 	ps.Add(Problem{Pos: pos, What: fmt.Sprintf(format, args...)})
 }
 
-// Failed tells whether there is an Error among them.
+// Failed reports whether any of the problems is an Error.
 func (ps *Problems) Failed() bool { return slices.ContainsFunc(ps.list, Problem.isError) }
 
 func (p Problem) isError() bool { return p.Severity == Error }
 
-// Has tells whether there is an Error at a place.
+// Has reports whether there is an Error at a position.
 func (ps *Problems) Has(at Pos) bool {
 	return slices.ContainsFunc(ps.list, func(p Problem) bool { return p.Severity == Error && p.Pos == at })
 }
 
-// Len is how many problems were added.
+// Len returns how many problems were added.
 func (ps *Problems) Len() int { return len(ps.list) }
 
-// Sorted gives all problems by file, line and column, each once.
+// Sorted returns all problems by file, line and column, each once.
 func (ps *Problems) Sorted() []Problem {
 	sorted := slices.Clone(ps.list)
 	slices.SortStableFunc(sorted, func(a, b Problem) int {
@@ -170,7 +162,6 @@ func (ps *Problems) Sorted() []Problem {
 	return slices.Compact(sorted)
 }
 
-// Decoder is implemented by types that read themselves, because they have a
-// short form or are more than a struct. DecodeDoc reports to ps and leaves a
-// usable zero value behind when it does; it never panics on any Node.
+// Decoder is implemented by types that read themselves, because they have a short form or are more than a struct.
+// DecodeDoc reports problems to ps and then leaves a usable zero value. It never panics, whatever the Node.
 type Decoder interface{ DecodeDoc(n *Node, ps *Problems) }

@@ -10,17 +10,15 @@ import (
 	"time"
 )
 
-// NodeEncoder is implemented by types that print themselves, because they read
-// themselves (Decoder) or have a short form worth keeping. A nil Node leaves
-// the field out.
+// NodeEncoder is implemented by types that print themselves, because they read themselves (Decoder) or have a short
+// form worth keeping. A nil Node omits the field.
 type NodeEncoder interface{ EncodeDoc() *Node }
 
-// Encode prints v as YAML in block style, with quotes only where they are
-// needed, so that Parse and Decode read an equal value back. v is a *Node or
-// anything that Decode fills: structs with `doc` tags, maps (their keys are
-// sorted), slices and scalars. Nil pointers, slices and maps are left out, and
-// so are zero fields with the tag option omitzero and texts that Decode would
-// refuse. A Node's Comment is printed behind its line. Types that Decode does not support panic.
+// Encode prints v as YAML in block style, with quotes only where they are needed, so that Parse and Decode read an
+// equal value back. v is a *Node or anything that Decode fills: structs with `doc` tags, maps (printed with sorted
+// keys), slices and scalars. Encode omits nil pointers, slices and maps, zero fields with the tag option omitzero, and
+// texts that Decode would refuse. It prints a Node's Comment at the end of its line. Types that Decode does not support
+// panic.
 func Encode(v any) []byte {
 	n := EncodeNode(v)
 	if n == nil {
@@ -34,8 +32,7 @@ func Encode(v any) []byte {
 	return []byte(p.String())
 }
 
-// EncodeNode gives the tree that Encode prints, so that comments can be added
-// to it. It is nil where v is nil.
+// EncodeNode returns the tree that Encode prints, so that comments can be added to it. It is nil if v is nil.
 func EncodeNode(v any) *Node {
 	if v == nil {
 		return nil
@@ -73,7 +70,7 @@ func isNil(v reflect.Value) bool {
 	}
 }
 
-// encodedByItself lets types that know how print v; methods on the pointer count, too.
+// encodedByItself lets a type that can encode itself print v. Methods of the pointer count, too.
 func encodedByItself(v reflect.Value) (*Node, bool) {
 	if !v.CanInterface() {
 		return nil, false
@@ -166,8 +163,8 @@ func encodeScalar(v reflect.Value) *Node {
 	return n
 }
 
-// looksOtherwise tells whether another reader of YAML would take a text for a
-// number or a bool. Weir would not, but its files are read by other tools, too.
+// looksOtherwise reports whether another YAML reader would take a text for a number or a bool. Weir would not, but
+// other tools read its files, too.
 func looksOtherwise(s string) bool {
 	switch strings.ToLower(s) {
 	case yes, no, "yes", "no", "on", "off", "y", "n":

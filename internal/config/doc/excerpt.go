@@ -8,17 +8,16 @@ import (
 	"unicode/utf8"
 )
 
-// longestExcerpt is how many runes of a line Excerpt shows.
+// longestExcerpt is the maximum number of runes of a line that Excerpt shows.
 const longestExcerpt = 100
 
-// Excerpt gives the line at pos and below it a caret at the column, for
-// terminals:
+// Excerpt returns the line at pos with a caret below it at the column, for terminals:
 //
 //	12 | lisen: :8080
 //	   | ^
 //
-// It is empty where src has no such line. Control characters are shown as `?`,
-// so that a file cannot write to the terminal what it likes.
+// It is empty if src has no such line. Control characters are shown as `?`, so that a file cannot send control
+// sequences to the terminal.
 func Excerpt(src []byte, pos Pos) string {
 	src = bytes.TrimPrefix(src, []byte(byteOrderMark))
 	lines := bytes.Split(src, []byte("\n"))
@@ -49,8 +48,7 @@ func shownText(line string) string {
 	}, strings.TrimSuffix(line, "\r"))
 }
 
-// caretColumn counts the cells of a terminal that text takes: wide characters of
-// East Asian scripts take two.
+// caretColumn counts the terminal cells that text takes. Wide characters of East Asian scripts take two.
 func caretColumn(text []rune) int {
 	cells := 0
 	for _, c := range text {

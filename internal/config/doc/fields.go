@@ -9,7 +9,7 @@ import (
 	"sync"
 )
 
-// field is what the tags of one struct field say.
+// field holds what the tags of one struct field say.
 type field struct {
 	name      string
 	index     []int // for reflect.Value.FieldByIndex
@@ -17,26 +17,26 @@ type field struct {
 	required  bool
 	oneOrMany bool
 	omitZero  bool
-	text      bool // a text, which says something where it is written
+	text      bool // a text that may not be empty
 	help      string
 	example   string
-	element   bool // stands for the elements of the field
+	element   bool // describes an element of the field
 }
 
-// fix shows how the field is written, if its tags say so.
+// fix shows how the field is written, if its tags have an example.
 func (f field) fix() string {
 	if f.example == "" {
 		return ""
 	}
 	example := f.example
-	if strings.IndexByte("*&!%@", example[0]) >= 0 { // which mean something at the begin of a value
+	if strings.IndexByte("*&!%@", example[0]) >= 0 { // these have a meaning at the beginning of a value
 		example = quote(example)
 	}
 	return "for example `" + f.name + ": " + example + "`"
 }
 
-// empty is the problem of a text without a letter: the field would be as if nothing were
-// written, which whoever wrote it did not mean.
+// empty is the problem of an empty text. The field would look as if it had been omitted, which is not what its author
+// meant.
 func (f field) empty(n *Node) Problem {
 	p := Problem{Pos: n.Pos, What: f.name + " is empty", Why: f.help, Fix: f.fix()}
 	switch {
@@ -49,10 +49,10 @@ func (f field) empty(n *Node) Problem {
 	return p
 }
 
-// structInfo is what Decode, SchemaOf and Encode know of a struct type.
+// structInfo is what Decode, SchemaOf and Encode know about a struct type.
 type structInfo struct {
 	fields []field
-	pos    []int // index of the field that takes the position, nil for none
+	pos    []int // index of the field that takes the position, nil if there is none
 }
 
 func (s *structInfo) names() []string {
@@ -71,12 +71,12 @@ func (s *structInfo) field(name string) (field, bool) {
 	return s.fields[i], true
 }
 
-// inspected is the table of what inspect has found: a type's tags never change,
-// and a config of ten thousand routes asks for the same few types all the time.
-var inspected sync.Map // reflect.Type to *structInfo, which is not changed any more
+// inspected caches the results of inspect. The tags of a type never change, and decoding a config of ten thousand
+// routes inspects the same few types again and again.
+var inspected sync.Map // reflect.Type to *structInfo, which no longer changes
 
-// inspect reads the tags of struct type t. A tag that makes no sense is a
-// mistake of the programmer and panics, so that the first test finds it.
+// inspect reads the tags of struct type t. An invalid tag is a programming mistake and panics, so that the first test
+// finds it.
 func inspect(t reflect.Type) *structInfo {
 	if info, ok := inspected.Load(t); ok {
 		return info.(*structInfo) //nolint:forcetypeassert // nothing else is stored
@@ -146,13 +146,13 @@ func tagField(t reflect.Type, f reflect.StructField, name string, options []stri
 	return made
 }
 
-// isText tells whether t is a string that does not read itself.
+// isText reports whether t is a string type that does not decode itself.
 func isText(t reflect.Type) bool {
 	pointer := reflect.PointerTo(t)
 	return t.Kind() == reflect.String && !pointer.Implements(reflect.TypeFor[Decoder]()) && !pointer.Implements(reflect.TypeFor[encoding.TextUnmarshaler]())
 }
 
-// inline takes the keys of struct field f of t as if they stood on t.
+// inline adds the keys of struct field f of t as if they were keys of t.
 func (s *structInfo) inline(t reflect.Type, f reflect.StructField) {
 	if f.Type.Kind() != reflect.Struct {
 		panic(fmt.Sprintf("doc: %s.%s is inline and must be a struct", t, f.Name))

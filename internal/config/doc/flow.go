@@ -5,15 +5,15 @@ import (
 	"strings"
 )
 
-// flowReader reads one `[...]` or `{...}` with all that it holds. After its
-// first problem it gives up, and the block reader goes on behind the collection.
+// flowReader reads one `[...]` or `{...}` with everything in it. It gives up after its first problem, and the block
+// reader continues after the collection.
 type flowReader struct {
 	*reader
 	in    parent
 	first int // line of the opening bracket
 }
 
-// flowValue reads a flow collection and the end of its line.
+// flowValue reads a flow collection and the rest of its line.
 func (r *reader) flowValue(in parent) *Node {
 	depth := r.depth
 	f := flowReader{reader: r, in: in, first: r.i}
@@ -38,9 +38,8 @@ func (r *reader) flowValue(in parent) *Node {
 	return n
 }
 
-// recover goes behind the collection that began at start: to the line after
-// the one where its brackets are balanced, or to the first line that is not
-// indented more than the parent.
+// recover moves past the collection that began at start: to the line after the one where its brackets are balanced, or
+// to the first line that is not indented more than the parent.
 func (f *flowReader) recover(start Pos) {
 	open := 0
 	f.i = start.Line - 1
@@ -72,8 +71,7 @@ func byteOffset(text string, col int) int {
 	return len(text)
 }
 
-// brackets counts the brackets that text opens, less those that it closes,
-// outside of quotes and comments.
+// brackets counts the brackets that text opens, minus those that it closes, outside quotes and comments.
 func brackets(text string) int {
 	open := 0
 	for i := 0; i < len(text); i++ {
@@ -95,7 +93,7 @@ func brackets(text string) int {
 
 func closes(text string) bool { return text != "" && strings.IndexByte("]},", text[0]) >= 0 }
 
-// fail reports p at the reader's position and gives what a failed reader gives.
+// fail reports p at the reader's position and returns the result of a failed read.
 func (f *flowReader) fail(p Problem) (*Node, bool) {
 	f.report(p)
 	return nil, false
@@ -115,7 +113,7 @@ func (f *flowReader) value() (*Node, bool) {
 	}
 }
 
-// collection reads from an opening bracket to behind the closing one.
+// collection reads from an opening bracket to just after the closing one.
 func (f *flowReader) collection(kind Kind, closing byte) (*Node, bool) {
 	n := &Node{Kind: kind, Pos: f.pos()}
 	defer func() { f.depth-- }()
@@ -220,7 +218,7 @@ func (f *flowReader) entry() (Entry, bool) {
 	return e, ok
 }
 
-// noValue is told of an entry without a colon: `{user}`, `{ to:http://x }`.
+// noValue is the problem of an entry without a colon: `{user}`, `{ to:http://x }`.
 func (f *flowReader) noValue(e Entry) Problem {
 	if key := gluedKey(e.Key); key != "" {
 		return Problem{Pos: e.KeyPos, What: "a blank is missing behind the colon of " + shorten(key), Fix: fmt.Sprintf("write `%s: ...`", key)}
@@ -228,13 +226,13 @@ func (f *flowReader) noValue(e Entry) Problem {
 	return Problem{Pos: e.KeyPos, What: shorten(e.Key) + " has no value", Why: "braces begin a map of `key: value`", Fix: fmt.Sprintf("if a text is meant, put quotes around all of it: '{%s}'", e.Key)}
 }
 
-// atColon tells whether item turns out to be a key.
+// atColon reports whether item turns out to be a key.
 func (f *flowReader) atColon(item *Node) bool {
 	rest := strings.TrimLeft(f.rest(), " \t")
 	return item.Kind == Scalar && strings.HasPrefix(rest, ":") && (item.Quoted || len(rest) == 1 || isBlank(rest[1]))
 }
 
-// unexpected is told where neither a comma nor the closing bracket stands.
+// unexpected is the problem of a value that neither a comma nor the closing bracket follows.
 func (f *flowReader) unexpected(closing byte) Problem {
 	rest := f.rest()
 	p := Problem{Pos: f.pos(), What: shorten(f.word()) + " follows a complete value", Why: fmt.Sprintf("a comma or `%c` belongs here", closing), Fix: "write it, or put quotes around a text that holds one of []{},"}
@@ -263,8 +261,7 @@ func (f *flowReader) text() (*Node, bool) {
 	return n, ok
 }
 
-// plain reads an unquoted text, which ends at its line's end, at `: `, at ` #`
-// and at any of the characters ,[]{}.
+// plain reads an unquoted text. It ends at the end of its line, at `: `, at ` #` and at any of the characters ,[]{}.
 func (f *flowReader) plain() (*Node, bool) {
 	n := &Node{Kind: Scalar, Pos: f.pos()}
 	rest := f.rest()
@@ -305,8 +302,8 @@ func flowTextEnd(text string) int {
 	return len(text)
 }
 
-// skip goes to the next character that says something, over lines and
-// comments. It gives false when the collection that began at start is not closed.
+// skip moves to the next character that is not a blank, across lines and comments. It returns false if the collection
+// that began at start is not closed.
 func (f *flowReader) skip(start Pos) bool {
 	for {
 		if !f.lineDone() {

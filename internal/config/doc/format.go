@@ -2,14 +2,13 @@ package doc
 
 import "strings"
 
-// indentStep is how much deeper a level is indented.
+// indentStep is the number of columns by which each level is indented.
 const indentStep = 2
 
-// Format gives src in Weir's one style: two blanks for each level, one blank
-// behind a colon and a dash, at most one empty line in a row, no blanks at the
-// ends of lines. Comments, quotes, brackets and the order of keys stay as they
-// are, and Parse reads the same tree from it. Formatting twice changes nothing.
-// A source with errors gives nil, and ps holds them.
+// Format returns src in Weir's one style: two spaces for each level, one space after a colon and a dash, at most one
+// empty line in a row, no trailing spaces. Comments, quotes, brackets and the order of keys stay as they are, and Parse
+// reads the same tree from the result. Formatting twice changes nothing. If src has errors, Format returns nil and adds
+// them to ps.
 func Format(file string, src []byte, ps *Problems) []byte {
 	var found Problems
 	r := &reader{file: file, ps: &found, layout: &layout{}}
@@ -23,20 +22,20 @@ func Format(file string, src []byte, ps *Problems) []byte {
 	return []byte(r.layout.join())
 }
 
-// layout is where everything goes, line by line. The reader fills it.
+// layout holds the place of everything in the output, line by line. The reader fills it.
 type layout struct {
 	lines  []line
 	placed []placement
-	// For each line: the nearest line above and below that begins a node, of one
-	// that does so the nearest above with a smaller column, and the nearest line
-	// of a block text above; -1 for none.
+	// For each line, or -1 for none: above and below are the nearest lines in each direction that begin a node. up, for
+	// a line that begins a node, is the nearest line above that begins one in a smaller column. textAbove is the
+	// nearest line of a block text above.
 	above, below, up, textAbove []int
 }
 
 type placement struct {
 	kind  placeKind
 	out   int    // the column of the line's first character
-	text  string // of a line of a block text
+	text  string // for a line of a block text
 	edits []edit
 }
 
@@ -45,8 +44,8 @@ type placeKind uint8
 const (
 	unplaced  placeKind = iota // an empty line or a comment
 	headed                     // begins a node
-	continued                  // within brackets
-	verbatim                   // of a block text
+	continued                  // inside brackets
+	verbatim                   // a line of a block text
 )
 
 // edit replaces text[from:to] of a line.
@@ -60,14 +59,14 @@ func (l *layout) reset(lines []line) {
 	l.placed = make([]placement, len(lines))
 }
 
-// place puts the beginning of line i to column out; the first node on a line counts.
+// place puts the beginning of line i in column out. Only the first node on a line counts.
 func (l *layout) place(i, out int) {
 	if p := &l.placed[i]; p.kind == unplaced {
 		p.kind, p.out = headed, out
 	}
 }
 
-// squeeze replaces the blanks between offset from and the reader.
+// squeeze replaces the blanks between offset from and the reader with the text with.
 func (r *reader) squeeze(from int, with string) {
 	if r.layout != nil {
 		p := &r.layout.placed[r.i]
@@ -86,8 +85,7 @@ func (l *layout) text(i int, body []string, indent int) {
 	}
 }
 
-// flow places the lines of a flow collection below its first one. They keep
-// their indentation relative to it.
+// flow places the lines of a flow collection after the first. They keep their indentation relative to it.
 func (l *layout) flow(first, last, parentOut int) {
 	shift := l.placed[first].out - l.lines[first].col
 	for i := first + 1; i <= last; i++ {
@@ -101,11 +99,11 @@ func (l *layout) flow(first, last, parentOut int) {
 	}
 }
 
-// join writes the document.
+// join returns the document.
 func (l *layout) join() string {
 	l.relate()
 	var b strings.Builder
-	empty := true // no empty line at the beginning
+	empty := true // drops empty lines at the beginning
 	for i := range l.lines {
 		text := l.line(i)
 		if text == "" && l.placed[i].kind != verbatim {
@@ -123,12 +121,12 @@ func (l *layout) join() string {
 	return b.String()
 }
 
-// emptyBefore tells that the line before i is an empty one of a block text.
+// emptyBefore reports whether the line before i is an empty line of a block text.
 func (l *layout) emptyBefore(i int) bool {
 	return i > 0 && l.placed[i-1].kind == verbatim && l.placed[i-1].text == ""
 }
 
-// moreFollows tells whether any line below i is not empty.
+// moreFollows reports whether any line below i is not empty.
 func (l *layout) moreFollows(i int) bool {
 	for _, next := range l.lines[i+1:] {
 		if !next.blank() {
@@ -138,7 +136,7 @@ func (l *layout) moreFollows(i int) bool {
 	return false
 }
 
-// line gives line i as it is printed.
+// line returns line i as it is printed.
 func (l *layout) line(i int) string {
 	src, p := l.lines[i], l.placed[i]
 	if p.kind == verbatim {
@@ -163,8 +161,8 @@ func (l *layout) line(i int) string {
 	return strings.TrimRight(b.String(), " \t")
 }
 
-// commentColumn aligns a comment with the line that it stands before, or with
-// an earlier one that it is aligned with in the source and whose block is open.
+// commentColumn aligns a comment with the next line that begins a node, or with an earlier line that it is aligned with
+// in the source and whose block is still open.
 func (l *layout) commentColumn(i int) int {
 	next, nextOut := 0, 0
 	if j := l.below[i]; j >= 0 {
@@ -172,7 +170,7 @@ func (l *layout) commentColumn(i int) int {
 	}
 	j := l.above[i]
 	if j >= 0 && l.endsInText(i) {
-		return nextOut // what is deeper would belong to the text
+		return nextOut // any deeper, it would be part of the text
 	}
 	for ; j >= 0 && l.lines[j].col > next; j = l.up[j] {
 		if l.lines[j].col <= l.lines[i].col {
@@ -182,12 +180,11 @@ func (l *layout) commentColumn(i int) int {
 	return nextOut
 }
 
-// endsInText tells whether a block text stands between line i and the line that
-// begins a node above it.
+// endsInText reports whether there is a block text between line i and the nearest line above it that begins a node.
 func (l *layout) endsInText(i int) bool { return l.textAbove[i] > l.above[i] }
 
-// relate finds for each line its neighbours that begin nodes, in one pass each
-// way, so that a file of nothing but comments costs no more than its length.
+// relate finds, for each line, its neighbours that begin nodes. It makes one pass in each direction, so that a file of
+// only comments costs time linear in its length.
 func (l *layout) relate() {
 	n := len(l.lines)
 	l.above, l.below, l.up, l.textAbove = make([]int, n), make([]int, n), make([]int, n), make([]int, n)

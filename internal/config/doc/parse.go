@@ -6,11 +6,10 @@ import (
 	"unicode/utf8"
 )
 
-// Parse reads one YAML document and reports every mistake that it finds to ps,
-// named by file. It gives the tree, or nil when its shape is in doubt (after
-// wrong indentation, say), so that no false problem follows. Where only a value
-// could not be read or was refused (a null, a tag), a Node of no Kind stands,
-// which Decode passes over. An empty document is an empty map.
+// Parse reads one YAML document and reports every mistake that it finds to ps, with file as the file's name. It returns
+// the tree, or nil if the shape of the tree is in doubt (after wrong indentation, for example), so that no false
+// problems follow. If only a value could not be read or was refused (a null, a tag), the tree has a Node without a Kind
+// there, which Decode skips. An empty document is an empty map.
 //
 // Time and memory are linear in len(src), which is at most MaxBytes.
 func Parse(file string, src []byte, ps *Problems) *Node {
@@ -18,25 +17,24 @@ func Parse(file string, src []byte, ps *Problems) *Node {
 	return r.document(src)
 }
 
-// reader reads the block structure line by line. It always stands at the
-// beginning of something that has to be read: off is the byte offset of its first
-// character in line i, and col its column from 0. At the end col is -1, which
-// is less than the column of any block, so that all of them end.
+// reader reads the block structure line by line. It is always at the beginning of something that is still to be read:
+// off is the byte offset of its first character in line i, and col its column, counted from 0. At the end col is -1,
+// which is less than the column of any block, so that all blocks end.
 //
-// Whoever reads something leaves the reader at the beginning of the next thing.
+// Each method that reads something leaves the reader at the beginning of the next thing.
 type reader struct {
 	file    string
 	ps      *Problems
-	told    int  // problems that were reported
+	told    int  // number of problems found
 	broken  bool // the tree's shape is in doubt
-	tabbed  bool // a tab indents some line: columns are guesses
+	tabbed  bool // a tab indents some line, so columns are guesses
 	lines   []line
 	i       int
 	off     int
 	col     int
 	depth   int
 	counted count
-	layout  *layout // where Format wants everything; nil for Parse
+	layout  *layout // where Format puts everything; nil for Parse
 }
 
 func (r *reader) document(src []byte) *Node {
@@ -63,7 +61,7 @@ func (r *reader) document(src []byte) *Node {
 	return root
 }
 
-// prologue passes over one `---` and refuses directives.
+// prologue skips one `---` and refuses directives.
 func (r *reader) prologue() {
 	for !r.ended() && r.off == 0 && strings.HasPrefix(r.rest(), "%") {
 		r.report(Problem{Pos: r.pos(), What: "a YAML directive stands here", Why: "Weir reads YAML 1.2 and needs none", Fix: "remove the line"})
@@ -82,7 +80,7 @@ func (r *reader) prologue() {
 	}
 }
 
-// epilogue reports what is left when the root has been read.
+// epilogue reports what is left after the root has been read.
 func (r *reader) epilogue() {
 	for !r.ended() {
 		if r.marker("---") {
@@ -98,7 +96,7 @@ func (r *reader) epilogue() {
 	}
 }
 
-// marker tells whether the line is a document marker.
+// marker reports whether the reader is at the document marker m.
 func (r *reader) marker(m string) bool {
 	rest := r.rest()
 	return !r.ended() && r.off == 0 && strings.HasPrefix(rest, m) && (len(rest) == len(m) || isBlank(rest[len(m)]))
@@ -114,7 +112,7 @@ func (r *reader) rest() string {
 	return r.lines[r.i].text[r.off:]
 }
 
-// word is the beginning of rest, for messages.
+// word returns the beginning of rest, for messages.
 func (r *reader) word() string {
 	return cutComment(r.rest())
 }
@@ -122,8 +120,8 @@ func (r *reader) word() string {
 // pos is the position of the reader.
 func (r *reader) pos() Pos { return r.posAt(r.i, r.off) }
 
-// posAt counts the runes before an offset. It goes on from where it counted last
-// in the same line, or a line of a megabyte would be counted over and over.
+// posAt counts the runes before an offset. It continues from the last count on the same line; otherwise it would count
+// a line of a megabyte again and again.
 func (r *reader) posAt(i, off int) Pos {
 	last := &r.counted
 	if last.line != i || off < last.off {
@@ -134,10 +132,10 @@ func (r *reader) posAt(i, off int) Pos {
 	return Pos{File: r.file, Line: i + 1, Col: last.runes + 1}
 }
 
-// count is how many runes stand before an offset in a line.
+// count is the number of runes before an offset in a line.
 type count struct{ line, off, runes int }
 
-// advance goes to the next line that is neither empty nor only a comment.
+// advance moves to the next line that is neither empty nor only a comment.
 func (r *reader) advance() {
 	r.i++
 	for !r.ended() && r.lines[r.i].empty() {
@@ -154,23 +152,23 @@ func (r *reader) advance() {
 		r.broken, r.tabbed = true, true
 	}
 	if r.marker("---") || r.marker("...") {
-		r.col = -1 // ends every block; epilogue looks at it
+		r.col = -1 // ends every block; epilogue handles the marker
 	}
 }
 
-// skipBlanks moves past blanks and tabs in the line.
+// skipBlanks moves past spaces and tabs in the line.
 func (r *reader) skipBlanks() {
 	for text := r.lines[r.i].text; r.off < len(text) && isBlank(text[r.off]); r.off++ {
 	}
 }
 
-// lineDone tells that nothing but a comment is left on the line.
+// lineDone reports whether nothing but a comment is left on the line.
 func (r *reader) lineDone() bool {
 	rest := strings.TrimLeft(r.rest(), " \t")
 	return rest == "" || commentAt(r.lines[r.i].text, len(r.lines[r.i].text)-len(rest))
 }
 
-// report adds a problem, but tells at most MaxProblems of one document.
+// report adds a problem, but at most MaxProblems for one document.
 func (r *reader) report(p Problem) {
 	r.told++
 	switch {
@@ -181,7 +179,7 @@ func (r *reader) report(p Problem) {
 	}
 }
 
-// reportShape reports a problem of indentation, unless tabs made it.
+// reportShape reports a problem of indentation, unless a tab caused it.
 func (r *reader) reportShape(p Problem) {
 	r.broken = true
 	if !r.tabbed {
@@ -189,7 +187,7 @@ func (r *reader) reportShape(p Problem) {
 	}
 }
 
-// deeper enters a list or map and tells whether it may.
+// deeper enters a list or map and reports whether its depth is allowed.
 func (r *reader) deeper() bool {
 	r.depth++
 	if r.depth <= MaxDepth {
@@ -202,8 +200,7 @@ func (r *reader) deeper() bool {
 
 func isBlank(c byte) bool { return c == ' ' || c == '\t' }
 
-// commentAt tells whether a comment begins at text[i:], blanks skipped; it
-// must follow a blank or begin the line.
+// commentAt reports whether a comment begins at text[i:] after any blanks. It must follow a blank or begin the line.
 func commentAt(text string, i int) bool {
 	j := i
 	for j < len(text) && isBlank(text[j]) {
@@ -212,7 +209,7 @@ func commentAt(text string, i int) bool {
 	return j < len(text) && text[j] == '#' && (j == 0 || isBlank(text[j-1]))
 }
 
-// cutComment gives an unquoted text without its comment and the blanks at its end.
+// cutComment returns an unquoted text without its comment and trailing blanks.
 func cutComment(text string) string {
 	for i := range len(text) {
 		if text[i] == '#' && (i == 0 || isBlank(text[i-1])) {

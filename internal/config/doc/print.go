@@ -9,7 +9,7 @@ import (
 // printer writes Nodes in block style.
 type printer struct{ strings.Builder }
 
-// node writes n behind lead, with the lines of its children indented by indent.
+// node writes n after lead, and indents the lines of its children by indent.
 func (p *printer) node(n *Node, indent int, lead string) {
 	switch {
 	case n.Kind == List && len(n.Items) > 0:
@@ -36,7 +36,7 @@ func (p *printer) comment(n *Node) {
 	p.WriteByte('\n')
 }
 
-// cleanText replaces what Parse would refuse in a text.
+// cleanText replaces the characters that Parse would refuse.
 func cleanText(s string) string {
 	return strings.Map(func(c rune) rune {
 		if unprintable(c) {
@@ -46,7 +46,7 @@ func cleanText(s string) string {
 	}, s)
 }
 
-// What stands between a node and that which it belongs to.
+// What separates a node from the key or dash that it belongs to.
 const (
 	behindKey  = " "  // on the line of its key
 	behindDash = "- " // on the line of its dash, which is not written yet
@@ -76,8 +76,7 @@ func (p *printer) mapping(n *Node, indent int, lead string) {
 	}
 }
 
-// open writes what stands before the children of n and tells whether the first
-// of them goes on the same line.
+// open writes what comes before the children of n, and reports whether the first child goes on the same line.
 func (p *printer) open(n *Node, lead string) bool {
 	switch {
 	case lead == behindKey:
@@ -130,7 +129,7 @@ func (p *printer) blockText(n *Node, indent int) {
 	}
 }
 
-// fitsBlockText tells whether the lines of s can be written below a `|`.
+// fitsBlockText reports whether the lines of s can be written below a `|`.
 func fitsBlockText(s string) bool {
 	if strings.Trim(s, "\n") == "" || isBlank(strings.TrimLeft(s, "\n")[0]) {
 		return false
@@ -147,7 +146,7 @@ func printable(s string) bool {
 	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(c rune) bool { return unprintable(c) || c == '\u0085' })
 }
 
-// printKey writes a key, in quotes where it needs them.
+// printKey returns a key, in quotes if it needs them.
 func printKey(key string) string {
 	if _, bad := badKey(Pos{}, key, key); bad || needsQuotes(key) {
 		return quote(key)
@@ -155,8 +154,7 @@ func printKey(key string) string {
 	return key
 }
 
-// needsQuotes tells whether s would be read as something else, or not at all,
-// without quotes.
+// needsQuotes reports whether s without quotes would be read as something else or not at all.
 func needsQuotes(s string) bool {
 	if s == "" || s != strings.TrimSpace(s) || !printable(s) || strings.Contains(s, "\t") {
 		return true
@@ -168,7 +166,7 @@ func needsQuotes(s string) bool {
 	return bad
 }
 
-// quote puts s in quotes, single ones where they can hold it.
+// quote puts s in quotes: single quotes if they can hold it.
 func quote(s string) string {
 	if printable(s) {
 		return "'" + strings.ReplaceAll(s, "'", "''") + "'"

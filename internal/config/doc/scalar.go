@@ -27,7 +27,7 @@ const (
 	TiB       = 1024 * GiB
 )
 
-// sizeUnits are the units by size, largest first, so that String takes the largest that fits.
+// sizeUnits are the units by size, largest first, so that String finds the largest that divides the size.
 var sizeUnits = []struct {
 	name string
 	size Size
@@ -35,7 +35,7 @@ var sizeUnits = []struct {
 	{"TiB", TiB}, {"TB", TB}, {"GiB", GiB}, {"GB", GB}, {"MiB", MiB}, {"MB", MB}, {"KiB", KiB}, {"KB", KB}, {"B", Byte},
 }
 
-// String writes the size in the largest unit that divides it: Parse reads the same back.
+// String writes the size in the largest unit that divides it. ParseSize reads the same value back.
 func (s Size) String() string {
 	for _, u := range sizeUnits {
 		if s != 0 && s%u.size == 0 {
@@ -85,9 +85,8 @@ func scaleSize(number string, unit Size) (Size, error) {
 	return Size(bytes), nil
 }
 
-// parseDuration reads `300ms`, `2s`, `1m30s` or `1h`. A bare number is refused
-// with the ways in which it could have been meant; a bare 0 is one, too, for
-// what zero means is each field's own matter and is spelled `0s`.
+// parseDuration reads `300ms`, `2s`, `1m30s` or `1h`. It refuses a bare number and lists the ways in which it could
+// have been meant. It refuses a bare 0, too: each field decides what zero means, and it is written `0s`.
 func parseDuration(text string) (time.Duration, error) {
 	if d, err := time.ParseDuration(text); err == nil && text != "0" {
 		if d < 0 {
@@ -101,14 +100,14 @@ func parseDuration(text string) (time.Duration, error) {
 	return 0, errors.New("a duration is written as 300ms, 2s, 1m30s or 1h")
 }
 
-// parseInt reads a decimal integer of so many bits. `010` is refused, because
-// it is 8 to some readers of YAML and 10 to others.
+// parseInt reads a decimal integer of the given number of bits. It refuses `010`, because some YAML readers take it for
+// 8 and others for 10.
 func parseInt(text string, bits int) (int64, error) {
 	if err := plainDecimal(text); err != nil {
 		return 0, err
 	}
 	i, err := strconv.ParseInt(text, 10, bits)
-	if err != nil { // plainDecimal leaves nothing but the range
+	if err != nil { // only the range is left to check
 		return 0, fmt.Errorf("it must lie between %d and %d", int64(math.MinInt64)>>(64-bits), int64(math.MaxInt64)>>(64-bits))
 	}
 	return i, nil
@@ -126,7 +125,7 @@ func parseUint(text string, bits int) (uint64, error) {
 	return u, nil
 }
 
-// parseFloat reads a decimal number: no hexadecimal ones, infinities or NaN.
+// parseFloat reads a decimal number. It refuses hexadecimal numbers, infinities and NaN.
 func parseFloat(text string, bits int) (float64, error) {
 	if strings.Trim(text, "0123456789.eE+-") != "" {
 		return 0, errors.New("a number is written as 8, 0.5 or 1e3")
@@ -159,8 +158,8 @@ func parseBool(text string) (bool, error) {
 	return false, errors.New("write true or false")
 }
 
-// plainDecimal tells why text is no whole decimal number. Hexadecimal ones,
-// underscores and the like mean different things to different readers of YAML.
+// plainDecimal returns an error if text is not a decimal integer. Different YAML readers disagree about hexadecimal
+// numbers, underscores and the like.
 func plainDecimal(text string) error {
 	digits := strings.TrimPrefix(text, "-")
 	if digits == "" || strings.Trim(digits, "0123456789") != "" {

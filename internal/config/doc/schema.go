@@ -34,14 +34,14 @@ type Schema struct {
 	Defs                 Properties `json:"$defs,omitempty"`
 }
 
-// SchemaWriter is implemented by types with a short form, or that Decode
-// cannot look into, to say what they read. The Schema is the caller's own.
+// SchemaWriter is implemented by types with a short form, or that Decode cannot inspect, to describe what they read.
+// The caller owns the returned Schema.
 type SchemaWriter interface{ DocSchema() *Schema }
 
-// Types are the JSON types that a value may have; a single one is printed alone.
+// Types are the JSON types that a value may have. A single type is printed as a string instead of a list.
 type Types []string
 
-// The types of JSON Schema that are named more than once.
+// The types of JSON Schema that are used more than once.
 const (
 	typeString  = "string"
 	typeInteger = "integer"
@@ -90,8 +90,7 @@ func (ps Properties) MarshalJSON() ([]byte, error) {
 	return append(text, '}'), nil
 }
 
-// SchemaOf describes what Decode reads into a value of type t. Named structs
-// stand once under $defs.
+// SchemaOf describes what Decode reads into a value of type t. Each named struct appears once, under $defs.
 func SchemaOf(t reflect.Type) *Schema {
 	w := schemaWriter{names: make(map[reflect.Type]string)}
 	for t.Kind() == reflect.Pointer {
@@ -103,20 +102,20 @@ func SchemaOf(t reflect.Type) *Schema {
 	return root
 }
 
-// SchemaOr describes a type with short forms: one of short, or what Decode reads
-// into a T, which is the type without its own DocSchema.
+// SchemaOr describes a type with short forms: one of short, or what Decode reads into a T. T is the type without its
+// own DocSchema.
 func SchemaOr[T any](short ...*Schema) *Schema {
 	return &Schema{AnyOf: append(short, SchemaOf(reflect.TypeFor[T]()))}
 }
 
-// TextSchema is one text, or a value that is kept as its text.
+// TextSchema is a text, or a value that is kept as its text.
 func TextSchema(help string) *Schema {
 	s := anyScalar()
 	s.Description = help
 	return s
 }
 
-// ListSchema is a list of item.
+// ListSchema is a list whose elements are item.
 func ListSchema(item *Schema) *Schema { return &Schema{Type: Types{typeArray}, Items: item} }
 
 type schemaWriter struct {
@@ -124,7 +123,7 @@ type schemaWriter struct {
 	names map[reflect.Type]string // of types under $defs
 }
 
-// of describes t; a named struct by a reference.
+// of describes t; a named struct by reference.
 func (w *schemaWriter) of(t reflect.Type) *Schema {
 	for t.Kind() == reflect.Pointer && t != reflect.TypeFor[*Node]() {
 		t = t.Elem()
@@ -144,7 +143,7 @@ func (w *schemaWriter) of(t reflect.Type) *Schema {
 	return &Schema{Ref: "#/$defs/" + name}
 }
 
-// name is package.Type, with a number where two packages have the same name.
+// name returns package.Type, with a number if two packages have the same name.
 func (w *schemaWriter) name(t reflect.Type) string {
 	base := strings.Map(func(c rune) rune {
 		if strings.ContainsRune("[]/*, ", c) {
@@ -185,7 +184,7 @@ func (w *schemaWriter) direct(t reflect.Type) *Schema {
 	}
 	switch {
 	case t == reflect.TypeFor[*Node](), implements[Decoder](t):
-		return &Schema{} // reads what it likes
+		return &Schema{} // may read anything
 	case implements[encoding.TextUnmarshaler](t):
 		return anyScalar()
 	case t == reflect.TypeFor[time.Duration]():
@@ -230,8 +229,7 @@ func (w *schemaWriter) hoist(s *Schema) {
 	}
 }
 
-// anyScalar is any value: Weir keeps its text, so that `8` and `true` are
-// texts where a text is wanted.
+// anyScalar allows any scalar value: Weir keeps its text, so `8` and `true` are texts if a text is wanted.
 func anyScalar() *Schema { return &Schema{Type: Types{typeString, "number", "boolean"}} }
 
 func scalarSchema(t reflect.Type) *Schema {
@@ -243,7 +241,7 @@ func scalarSchema(t reflect.Type) *Schema {
 	case reflect.Float32, reflect.Float64:
 		return &Schema{Type: Types{"number"}}
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
-		if t.Bits() == 64 { // more than JSON's readers keep exactly
+		if t.Bits() == 64 { // more than JSON readers represent exactly
 			return &Schema{Type: Types{typeInteger}}
 		}
 		least, most := int64(math.MinInt64)>>(64-t.Bits()), uint64(math.MaxInt64)>>(64-t.Bits())
@@ -280,7 +278,7 @@ func (w *schemaWriter) structure(t reflect.Type) *Schema {
 	return s
 }
 
-// exampleValue gives an example as JSON has it; one in brackets is read first.
+// exampleValue returns an example as a JSON value; an example in brackets is parsed first.
 func exampleValue(example string) any {
 	var ps Problems
 	n := Parse("", []byte(example), &ps)

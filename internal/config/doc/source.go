@@ -7,39 +7,39 @@ import (
 	"unicode/utf8"
 )
 
-// What one document may hold. A file of ten thousand routes has about 500 KB.
+// Limits of one document. A file of ten thousand routes has about 500 KB.
 const (
 	// MaxBytes is the largest document that Parse reads.
 	MaxBytes = 1 << 20
-	// MaxDepth is how deeply lists and maps may stand in each other, in block
-	// and flow style together. It bounds the recursion of everything that walks a tree.
+	// MaxDepth is how deeply lists and maps may be nested, in block and flow style together. It bounds the recursion of
+	// everything that walks a tree.
 	MaxDepth = 64
-	// MaxProblems is after how many problems Parse stops telling more of one document.
+	// MaxProblems is the number of problems of one document after which Parse reports no more.
 	MaxProblems = 100
 )
 
 // line is one line of a document without its line break.
 type line struct {
 	text  string
-	start int // byte offset of the first character that is no blank or tab
-	col   int // its column from 0; a tab, which is an error, counts as two blanks
+	start int // byte offset of the first character that is not a space or tab
+	col   int // its column from 0; a tab, which is an error, counts as two spaces
 	tab   bool
 }
 
-// empty tells that nothing but blanks and perhaps a comment stands on the line.
+// empty reports whether the line has nothing but blanks and perhaps a comment.
 func (l line) empty() bool { return l.start == len(l.text) || l.text[l.start] == '#' }
 
-// blank tells that nothing stands on the line.
+// blank reports whether the line has nothing but blanks.
 func (l line) blank() bool { return l.start == len(l.text) }
 
-// spaces counts the blanks at the line's beginning, without tabs.
+// spaces counts the spaces at the beginning of the line, without tabs.
 func (l line) spaces() int { return len(l.text) - len(strings.TrimLeft(l.text, " ")) }
 
 // byteOrderMark is U+FEFF in UTF-8.
 const byteOrderMark = "\ufeff"
 
-// splitLines checks the bytes of a source and cuts it into lines. Bytes that no
-// text holds are reported and replaced, so that the rest can be read.
+// splitLines checks the bytes of a source and splits it into lines. It reports and replaces bytes that are not valid in
+// a text, so that the rest can be read.
 func (r *reader) splitLines(src []byte) {
 	if bytes.HasPrefix(src, []byte(byteOrderMark)) {
 		src = src[len(byteOrderMark):]
@@ -52,7 +52,7 @@ func (r *reader) splitLines(src []byte) {
 	for number := 1; len(src) > 0; number++ {
 		line, rest, _ := bytes.Cut(src, []byte("\n"))
 		src = rest
-		raw := string(line) // a text of its own: whoever keeps a value of it keeps a line, not the document
+		raw := string(line) // a copy: keeping a value of it keeps one line in memory, not the document
 		if strings.HasSuffix(raw, "\r") {
 			raw = raw[:len(raw)-1]
 			if !carriage {
@@ -67,7 +67,7 @@ func (r *reader) splitLines(src []byte) {
 	}
 }
 
-// measure finds where a line begins.
+// measure finds where the content of a line begins.
 func measure(text string) line {
 	l := line{text: text}
 	for l.start < len(text) {
@@ -85,8 +85,8 @@ func measure(text string) line {
 	return l
 }
 
-// checkText reports what cannot stand in a text: bytes that are no UTF-8,
-// control characters, and invisible marks that make a line look like another one.
+// checkText reports what a text may not contain: bytes that are not UTF-8, control characters, and invisible marks that
+// make a line look like a different one.
 func (r *reader) checkText(number int, text string) string {
 	if !strings.ContainsFunc(text, unprintable) {
 		return text
@@ -103,11 +103,11 @@ func (r *reader) checkText(number int, text string) string {
 	return string(clean)
 }
 
-// properReplacement tells U+FFFD that was written from one that stands for a bad byte.
+// properReplacement distinguishes a U+FFFD in the source from one that stands for an invalid byte.
 func properReplacement(text string) bool { return strings.HasPrefix(text, string(utf8.RuneError)) }
 
-// unprintable follows YAML 1.2 section 5.1 and adds the marks that turn the
-// direction of writing, which hide text from its reader's eyes.
+// unprintable follows YAML 1.2 section 5.1 and adds the marks that change the direction of writing, which can hide text
+// from a reader.
 func unprintable(c rune) bool {
 	switch {
 	case c == '\t', c == '\u0085':

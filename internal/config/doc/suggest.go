@@ -7,13 +7,13 @@ import (
 	"unicode/utf8"
 )
 
-// longestWord is the length in runes above which Suggest does not try: such a
-// word is no misspelt key, and the distance costs length times length.
+// longestWord is the length in runes above which Suggest does not try. A longer word is not a misspelt key, and the
+// cost of the distance grows with the product of the lengths.
 const longestWord = 64
 
-// Suggest finds the known word that was most likely meant by word. Case and the
-// choice of `-`, `_` or nothing between words hardly count. It gives false when
-// nothing is near: about one slip for every three letters.
+// Suggest returns the known word that word most likely stands for. It ignores case and whether words are joined by `-`,
+// `_` or nothing when it counts differences. It returns false if no word is near: about one difference for every three
+// letters.
 func Suggest(word string, known []string) (string, bool) {
 	if word == "" || utf8.RuneCountInString(word) > longestWord {
 		return "", false
@@ -31,14 +31,13 @@ func Suggest(word string, known []string) (string, bool) {
 	return best, best != ""
 }
 
-// plainWord is what two spellings of one word have in common.
+// plainWord returns what different spellings of the same word have in common.
 func plainWord(s string) []rune {
 	return slices.DeleteFunc([]rune(strings.ToLower(s)), func(c rune) bool { return c == '-' || c == '_' || c == ' ' })
 }
 
-// distance counts the insertions, deletions, replacements and swaps of
-// neighbours that make b of a (optimal string alignment, the restricted form of
-// Damerau and Levenshtein's distance).
+// distance counts the insertions, deletions, replacements and swaps of neighbours that turn a into b (optimal string
+// alignment, the restricted form of the Damerau-Levenshtein distance).
 func distance(a, b []rune) int {
 	before, last, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
 	for j := range last {
@@ -61,8 +60,7 @@ func distance(a, b []rune) int {
 	return last[len(b)]
 }
 
-// OneOf says what is wrong with a text that is none of those that are known; what is the
-// kind of them, "a mode".
+// OneOf returns an error if text is none of the known words. what describes the words, such as "a mode".
 func OneOf(what, text string, known ...string) error {
 	switch near, ok := Suggest(text, known); {
 	case slices.Contains(known, text):

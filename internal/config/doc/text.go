@@ -11,7 +11,7 @@ import (
 type textHead struct {
 	folded bool
 	chomp  byte // '+', '-' or 0
-	indent int  // 0 where it is seen from the first line
+	indent int  // 0 if the first line determines it
 }
 
 // step is how far Format indents the text below its key.
@@ -38,7 +38,7 @@ func readTextHead(rest string) (textHead, bool) {
 	return head, true
 }
 
-// join makes the value of a block text of its lines.
+// join returns the value of a block text with these lines.
 func (h textHead) join(lines []string) string {
 	end := len(lines)
 	for end > 0 && lines[end-1] == "" {
@@ -59,8 +59,8 @@ func (h textHead) join(lines []string) string {
 	return b.String()
 }
 
-// fold joins lines with blanks. Empty lines stand for line breaks, and lines
-// that begin with a blank keep the breaks around them.
+// fold joins lines with spaces. Empty lines stand for line breaks, and lines that begin with a blank keep the breaks
+// around them.
 func fold(b *strings.Builder, lines []string) {
 	last := "" // the last line that was not empty
 	empty := 0
@@ -70,7 +70,7 @@ func fold(b *strings.Builder, lines []string) {
 			continue
 		}
 		switch {
-		case last == "": // nothing before but empty lines
+		case last == "": // only empty lines before
 			b.WriteString(strings.Repeat("\n", i))
 		case isBlank(last[0]) || isBlank(l[0]):
 			b.WriteString(strings.Repeat("\n", empty+1))
@@ -84,15 +84,13 @@ func fold(b *strings.Builder, lines []string) {
 	}
 }
 
-// escapes are the characters that one letter stands for in double quotes
-// (YAML 1.2 section 5.7).
+// escapes are the characters of the one-letter escapes in double quotes (YAML 1.2 section 5.7).
 var escapes = map[byte]rune{
 	'0': 0, 'a': '\a', 'b': '\b', 't': '\t', '\t': '\t', 'n': '\n', 'v': '\v', 'f': '\f', 'r': '\r', 'e': 0x1b,
 	' ': ' ', '"': '"', '/': '/', '\\': '\\', 'N': 0x85, '_': 0xa0, 'L': 0x2028, 'P': 0x2029,
 }
 
-// unescape reads the inside of double quotes. Where an escape is wrong it says
-// so and gives its offset.
+// unescape reads the inside of double quotes. If an escape is invalid, bad says why and at is its offset.
 func unescape(s string) (text string, at int, bad string) {
 	if !strings.Contains(s, `\`) {
 		return s, 0, ""
@@ -114,9 +112,9 @@ func unescape(s string) (text string, at int, bad string) {
 	return b.String(), 0, ""
 }
 
-// escape reads the escape that s begins with; its size is 0 where it is none.
+// escape reads the escape at the beginning of s. Its size is 0 if the escape is invalid.
 func escape(s string) (c rune, size int) {
-	letter := s[1] // quoteEnd lets no backslash stand last
+	letter := s[1] // quoteEnd allows no backslash at the end
 	if c, ok := escapes[letter]; ok {
 		return c, 2
 	}
@@ -137,8 +135,7 @@ func escape(s string) (c rune, size int) {
 	return rune(code), 2 + digits
 }
 
-// surrogates reads `\uD83D\uDE00`, which JSON's writers make of a character
-// above U+FFFF.
+// surrogates reads `\uD83D\uDE00`, the form in which JSON encoders write a character above U+FFFF.
 func surrogates(high uint64, s string) (c rune, size int) {
 	low, err := strconv.ParseUint(s[8:12], 16, 32)
 	if err != nil || low < 0xdc00 || low > 0xdfff {

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// The known traps of YAML, each with its own words and its fix. These are said more than once.
+// The known traps of YAML, each with its own message and fix. These texts are used more than once.
 const (
 	keysAreTexts = "keys are texts"
 	quoteIt      = "put it in quotes"
@@ -28,7 +28,7 @@ func noColon(pos Pos, word, key string) Problem {
 	return Problem{Pos: pos, What: shorten(word) + " is no `key: value`", Why: "a map stands here", Fix: "write a key and a colon with a blank before it"}
 }
 
-// badKey tells what is wrong with an unquoted key; line is the whole rest of its line.
+// badKey reports what is wrong with an unquoted key; line is the rest of the line from the key on.
 func badKey(pos Pos, key, line string) (Problem, bool) {
 	switch {
 	case strings.HasPrefix(key, "="):
@@ -57,8 +57,7 @@ func documentMarker(pos Pos) Problem {
 	return Problem{Pos: pos, What: "an unquoted text cannot begin with `--- ` or `... `", Why: "they divide documents", Fix: quoteIt}
 }
 
-// badPlain tells what is wrong with an unquoted value; rest is the line from
-// there on with its comment.
+// badPlain reports what is wrong with an unquoted value; rest is the line from there on with its comment.
 func badPlain(pos Pos, text, rest string) (Problem, bool) {
 	if p, bad := badStart(pos, text, "value"); bad {
 		return p, true
@@ -86,7 +85,7 @@ func badPlain(pos Pos, text, rest string) (Problem, bool) {
 	return Problem{}, false
 }
 
-// splitExpression is told where YAML cuts an unquoted expression in two.
+// splitExpression is the problem of an unquoted expression that YAML cuts in two.
 func splitExpression(pos Pos, line string) Problem {
 	line = strings.TrimRight(line, " \t")
 	where := "`: `"
@@ -99,7 +98,7 @@ func splitExpression(pos Pos, line string) Problem {
 	}
 }
 
-// quoteShort is how a value of the user is written in quotes, if it is short.
+// quoteShort returns a value of the user in quotes, or a placeholder if it is long.
 func quoteShort(text string) string {
 	if len(text) > longestEcho {
 		return "'=...'"
@@ -107,10 +106,10 @@ func quoteShort(text string) string {
 	return quote(text)
 }
 
-// longestEcho is how long a text may be, in bytes, to be repeated in a fix.
+// longestEcho is the maximum length, in bytes, of a text that a fix repeats.
 const longestEcho = 60
 
-// starts says what the characters mean that begin no unquoted text.
+// starts explains the characters that cannot begin an unquoted text.
 var starts = map[byte]string{
 	'*':  "it would name an alias, and Weir's files have none",
 	'&':  "it would name an anchor, and Weir's files have none",
@@ -139,7 +138,7 @@ func badStart(pos Pos, text, what string) (Problem, bool) {
 	return Problem{Pos: pos, What: fmt.Sprintf("an unquoted %s cannot begin with %s", what, mark), Why: why, Fix: "put it in quotes: " + quoteShort(text)}, true
 }
 
-// openQuote tells whether a CEL text ends within one of its strings.
+// openQuote reports whether a CEL text ends inside one of its strings.
 func openQuote(text string) bool {
 	var open byte
 	for i := 0; i < len(text); i++ {
@@ -155,7 +154,7 @@ func openQuote(text string) bool {
 	return open != 0
 }
 
-// openBracket tells whether a CEL text opens more brackets than it closes.
+// openBracket reports whether a CEL text opens more brackets than it closes.
 func openBracket(text string) bool {
 	open := 0
 	for i := range len(text) {

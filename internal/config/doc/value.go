@@ -5,8 +5,7 @@ import (
 	"strings"
 )
 
-// value reads the scalar, block text or flow collection that begins here; in is
-// the key or dash to which it belongs.
+// value reads the scalar, block text or flow collection that begins here; in is the key or dash that it belongs to.
 func (r *reader) value(in parent) *Node {
 	switch rest := r.rest(); rest[0] {
 	case '[', '{':
@@ -37,7 +36,7 @@ func (r *reader) plain(in parent) *Node {
 	return n
 }
 
-// isNull tells the spellings of null in YAML 1.2's core schema.
+// isNull reports whether text is one of the spellings of null in YAML 1.2's core schema.
 func isNull(text string) bool {
 	switch text {
 	case "~", "null", "Null", "NULL":
@@ -46,7 +45,7 @@ func isNull(text string) bool {
 	return false
 }
 
-// quotedValue reads a scalar in quotes, behind which its line must end.
+// quotedValue reads a scalar in quotes, after which its line must end.
 func (r *reader) quotedValue(in parent) *Node {
 	n := &Node{Kind: Scalar, Pos: r.pos(), Quoted: true}
 	if quote := r.rest()[0]; quoteEnd(r.rest()) < 0 {
@@ -61,7 +60,7 @@ func (r *reader) quotedValue(in parent) *Node {
 	return n
 }
 
-// endLine goes to the next line and reports what is left on this one.
+// endLine moves to the next line and reports anything that is left on this one.
 func (r *reader) endLine(behind string) bool {
 	done := r.lineDone()
 	if !done {
@@ -72,7 +71,7 @@ func (r *reader) endLine(behind string) bool {
 	return done
 }
 
-// quoteEnd gives the offset behind the quote that closes the one text begins with, or -1.
+// quoteEnd returns the offset after the quote that closes the one at the beginning of text, or -1.
 func quoteEnd(text string) int {
 	quote := text[0]
 	for i := 1; i < len(text); i++ {
@@ -89,7 +88,7 @@ func quoteEnd(text string) int {
 	return -1
 }
 
-// quoted reads a text in quotes that is known to be closed and moves behind it.
+// quoted reads a text in quotes that is known to be closed, and moves past it.
 func (r *reader) quoted() (string, bool) {
 	rest := r.rest()
 	end := quoteEnd(rest)
@@ -131,13 +130,13 @@ func (r *reader) blockText(in parent) *Node {
 	return n
 }
 
-// textIndent is the number of blanks before each line of a block text: as its
-// head says, or as the first line has that is not empty.
+// textIndent is the number of spaces before each line of a block text: the number in its head, or the indentation of
+// the first line that is not empty.
 func (r *reader) textIndent(first, parentCol int, head textHead) int {
 	if head.indent > 0 {
 		return parentCol + head.indent
 	}
-	indent, widest := parentCol+1, first // widest: of the empty lines before the text
+	indent, widest := parentCol+1, first // widest: the widest of the empty lines before the text
 	for i := first; i < len(r.lines); i++ {
 		spaces := r.lines[i].spaces()
 		switch {
@@ -158,7 +157,7 @@ func (r *reader) textIndent(first, parentCol int, head textHead) int {
 	return indent
 }
 
-// textLines gives the lines of a block text without their indentation.
+// textLines returns the lines of a block text without their indentation.
 func (r *reader) textLines(first, indent int) []string {
 	var body []string
 	for _, l := range r.lines[first:] {
@@ -174,7 +173,7 @@ func (r *reader) textLines(first, indent int) []string {
 	return body
 }
 
-// isMarker tells whether text would begin or end a document in the first column.
+// isMarker reports whether text in the first column would begin or end a document.
 func isMarker(text string) bool {
 	return (strings.HasPrefix(text, "---") || strings.HasPrefix(text, "...")) && (len(text) == 3 || isBlank(text[3]))
 }

@@ -1,8 +1,7 @@
-// Package admin is the operators' API. It is closed from the first day: it
-// listens on loopback or a Unix socket, answers only to Host names that mean
-// this machine (no DNS rebinding), takes no request that a web page of another
-// origin makes, and asks for a token for everything that changes state. From
-// other machines it answers the two probes, and the rest with a token only.
+// Package admin is the operators' API. Access is closed by default: it listens on loopback or a Unix socket, answers
+// only to Host names that mean this machine (against DNS rebinding), refuses requests from web pages of other origins,
+// and requires a token for everything that changes state. To other machines it answers the two probes, and everything
+// else only with a token.
 package admin
 
 import (
@@ -33,21 +32,21 @@ import (
 	"github.com/weir-gateway/weir/internal/traffic/snapshot"
 )
 
-// Options are what the API tells of and may change.
+// Options are what the API reports and may change.
 type Options struct {
 	Gateway    *snapshot.Gateway
 	Reconciler *reconcile.Reconciler
 	Follower   *follow.Follower
-	Queue      *queue.Queue // nil: there is none
-	// Registry tells how this process's registry stands; ok is false where the config has none. nil: there is none.
+	Queue      *queue.Queue // nil if there is none
+	// Registry returns the status of this process's registry; ok is false if the config has none. nil: there is none.
 	Registry func() (s registry.Status, ok bool)
-	// Token guards changes; empty: nothing can be changed over the API.
+	// Token protects changes; if it is empty, nothing can be changed over the API.
 	Token secret.Value
 	// Expand prints a config in its long form.
 	Expand  func(*config.Config) []byte
 	Level   *slog.LevelVar
 	Version string
-	// Leaving tells that the gateway has begun to stop; nil: never.
+	// Leaving reports whether the gateway has begun to stop; nil: it never does.
 	Leaving func() bool
 	// Metrics answers scrapes.
 	Metrics http.Handler
@@ -88,7 +87,7 @@ func New(o Options) http.Handler {
 
 type api struct{ Options }
 
-// guard lets through what may be answered.
+// guard lets only those requests through that may be answered.
 func (a *api) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
@@ -102,11 +101,11 @@ func (a *api) guard(next http.Handler) http.Handler {
 	})
 }
 
-// largestBody bounds every body but those that are explained.
+// largestBody bounds every body except those that are explained.
 const largestBody = 1 << 20
 
-// mostBody is how long the body of r may be: one that is explained as long as a batch may be on
-// some route, which the config bounds.
+// mostBody returns the maximum body length of r. A body that is explained may be as long as a batch on any route, which
+// the config bounds.
 func (a *api) mostBody(r *http.Request) int64 {
 	current := a.Gateway.Current()
 	if r.URL.Path != explainPath || current == nil {
@@ -115,7 +114,7 @@ func (a *api) mostBody(r *http.Request) int64 {
 	return max(largestBody, current.BatchBytes)
 }
 
-// refuse says why a request may not be answered, nil where it may.
+// refuse returns why a request may not be answered, nil if it may.
 func (a *api) refuse(r *http.Request) *fault.Fault {
 	probe := r.URL.Path == "/healthz" || r.URL.Path == "/readyz"
 	reads := r.Method == http.MethodGet || r.Method == http.MethodHead || r.Method == http.MethodPost && r.URL.Path == explainPath
@@ -125,7 +124,7 @@ func (a *api) refuse(r *http.Request) *fault.Fault {
 	case r.URL.Path == metricsPath && reads && a.mayScrape(r):
 		return nil
 	case bearer(r, a.Token):
-		return nil // whoever knows the token may come from anywhere
+		return nil // a client with the token may come from anywhere
 	case loopback.OfPage(r):
 		return fault.Forbidden.New("The admin API does not answer web pages of other origins.")
 	case !loopback.Peer(r.RemoteAddr):
@@ -145,7 +144,7 @@ const (
 	explainPath = "/v1/explain"
 )
 
-// mayScrape tells whether the config that serves lets r read the metrics.
+// mayScrape reports whether the serving config lets r read the metrics.
 func (a *api) mayScrape(r *http.Request) bool {
 	current := a.Gateway.Current()
 	if current == nil {
@@ -154,8 +153,8 @@ func (a *api) mayScrape(r *http.Request) bool {
 	return current.Scrape.Open && !loopback.OfPage(r) || bearer(r, current.Scrape.Token)
 }
 
-// bearer tells whether r has the token, where there is one. It compares digests, so
-// that neither content nor length shows in the time it takes.
+// bearer reports whether r has the token; it is false if there is no token. It compares digests, so that the time
+// reveals neither the token's content nor its length.
 func bearer(r *http.Request, token secret.Value) bool {
 	given, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	if !ok || token.Empty() {
@@ -206,7 +205,7 @@ func (a *api) readyz(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// keys publishes what the tokens that backends get are checked with (RFC 7517 section 5).
+// keys publishes the keys for verifying the tokens that backends receive (RFC 7517 section 5).
 func (a *api) keys(w http.ResponseWriter, r *http.Request) {
 	s := a.Gateway.Current()
 	if s == nil {
@@ -233,7 +232,7 @@ type status struct {
 	Registry     *registered       `json:"registry,omitempty"`
 	InFlight     int64             `json:"in_flight"`
 	Problems     []string          `json:"problems"`
-	Source       string            `json:"source"` // where what serves comes from
+	Source       string            `json:"source"` // origin of the serving config
 	Input        string            `json:"input"`  // what the command line named
 	Hold         *hold             `json:"hold,omitempty"`
 	Bad          []bad             `json:"bad,omitempty"`
@@ -241,16 +240,16 @@ type status struct {
 	Reloads      reloads           `json:"reloads"`
 }
 
-// reloads counts how often a config was to serve.
+// reloads counts the configs that were to serve.
 type reloads struct {
 	Applied     int64      `json:"applied"`
-	Partly      int64      `json:"partly"` // of these: but for a bad file
+	Partly      int64      `json:"partly"` // of Applied: those with a bad file
 	Refused     int64      `json:"refused"`
 	LastApplied *time.Time `json:"last_applied,omitempty"`
 	LastRefused *time.Time `json:"last_refused,omitempty"`
 }
 
-// certificate is one that clients are shown.
+// certificate is a certificate that clients are shown.
 type certificate struct {
 	Listener string    `json:"listener"`
 	Names    []string  `json:"names"`
@@ -270,15 +269,15 @@ func certificates(s *snapshot.Snapshot) []certificate {
 	return list
 }
 
-// heard is what a source outside tells: an issuer's keys, a service's endpoints.
+// heard is what an outside source says: an issuer's keys, a service's endpoints.
 type heard struct {
 	Kind      string    `json:"kind"` // "keys" or "endpoints"
 	Of        string    `json:"of"`
 	Count     int       `json:"count"`
-	Confirmed time.Time `json:"confirmed,omitzero"` // by the source; none: never
-	Kept      bool      `json:"kept"`               // of before the start, and not confirmed since
-	Until     time.Time `json:"until,omitzero"`     // when it counts no longer unless it is confirmed
-	Problem   string    `json:"problem,omitempty"`  // why the source could not be asked the last time
+	Confirmed time.Time `json:"confirmed,omitzero"` // by the source; omitted: never
+	Kept      bool      `json:"kept"`               // from before the start, and not confirmed since
+	Until     time.Time `json:"until,omitzero"`     // when it stops counting unless it is confirmed
+	Problem   string    `json:"problem,omitempty"`  // why the source could not be asked at the last attempt
 }
 
 func heardBy(s *snapshot.Snapshot) []heard {
@@ -297,13 +296,13 @@ func heardOf(h telemetry.Heard) heard {
 	return told
 }
 
-// registered is how this process's registry stands.
+// registered is the state of this process's registry.
 type registered struct {
 	Services  int    `json:"services"`
 	Instances int    `json:"instances"`
 	Suspect   int    `json:"suspect"`           // of the instances
 	Kept      bool   `json:"kept"`              // in the state folder
-	Problem   string `json:"problem,omitempty"` // why not, where it should be
+	Problem   string `json:"problem,omitempty"` // why not, if it should be
 }
 
 func (a *api) registered() *registered {
@@ -321,9 +320,9 @@ func (a *api) registered() *registered {
 	return told
 }
 
-// refused is a config that came later than the one that serves and could not.
+// refused is a config that is newer than the serving one and could not serve.
 type refused struct {
-	Digest   string    `json:"digest,omitempty"` // none where it could not be read
+	Digest   string    `json:"digest,omitempty"` // omitted if it could not be read
 	Time     time.Time `json:"time"`
 	Problems []string  `json:"problems"`
 }
@@ -378,7 +377,7 @@ func (a *api) explain(w http.ResponseWriter, r *http.Request) {
 		answer(w, r, fault.BadParameter.New(err.Error()))
 		return
 	}
-	var form bytes.Buffer // which takes everything
+	var form bytes.Buffer // writing to it never fails
 	switch r.URL.Query().Get("format") {
 	case "text":
 		_ = explain.Text(&form, e)
@@ -392,10 +391,10 @@ func (a *api) explain(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	_, _ = form.WriteTo(w) // the client may be gone, and there is nobody else to tell
+	_, _ = form.WriteTo(w) // the client may be gone; there is no one else to report to
 }
 
-// question is what r asks about; only the body of a POST is known.
+// question returns what r asks about. It knows the body only for a POST.
 func question(r *http.Request) (explain.Request, *fault.Fault) {
 	q := r.URL.Query()
 	asked := explain.Request{Method: orGet(q), URL: q.Get("url"), Headers: q["header"], As: q.Get("as"), Client: q.Get("client"), Socket: q.Get("socket")}

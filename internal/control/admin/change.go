@@ -15,7 +15,7 @@ import (
 	"github.com/weir-gateway/weir/internal/control/reconcile"
 )
 
-// outcome is what became of a change that was asked for.
+// outcome is the result of a requested change.
 type outcome struct {
 	Digest  string          `json:"digest"`
 	Applied bool            `json:"applied"`
@@ -31,7 +31,7 @@ type outcome struct {
 type bad struct {
 	File     string    `json:"file"`
 	Since    time.Time `json:"since"`
-	Kept     bool      `json:"kept"` // its last good text serves; else it is new and left out
+	Kept     bool      `json:"kept"` // its last good text serves; otherwise it is new and omitted
 	Problems []string  `json:"problems"`
 }
 
@@ -83,8 +83,8 @@ func (a *api) put(w http.ResponseWriter, r *http.Request) {
 	a.tell(w, r, report, err, dryRun == "true")
 }
 
-// content reads the body of r, which is what, within its bound; why is added to what is said of one
-// that is larger.
+// content reads the body of r within its bound. what describes the body in error messages; why is added to the message
+// about a body that is too large.
 func content(r *http.Request, what, why string) ([]byte, *fault.Fault) {
 	text, err := io.ReadAll(r.Body)
 	if large, ok := errors.AsType[*http.MaxBytesError](err); ok {
@@ -114,7 +114,7 @@ func (a *api) rollback(w http.ResponseWriter, r *http.Request) {
 	a.tell(w, r, report, err, false)
 }
 
-// tell answers with what became of a change.
+// tell answers with the result of a change.
 func (a *api) tell(w http.ResponseWriter, r *http.Request, report follow.Report, err error, dryRun bool) {
 	_, notKept := errors.AsType[*history.NotKeptError](err)
 	switch {
@@ -171,16 +171,16 @@ func (a *api) config(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if written := a.Follower.Written(); written != nil && r.URL.Query().Get("format") == elements {
-		current = written // addresses that the command line replaces are no difference
+		current = written // addresses that the command line replaces do not count as differences
 	}
 	w.Header().Set("ETag", strconv.Quote(digest))
 	a.print(w, r, current)
 }
 
-// elements is the format in which a config is taken apart.
+// elements is the format that lists a config's elements.
 const elements = "elements"
 
-// print answers with a config in its long form, or taken apart (format=elements).
+// print answers with a config in its long form, or as its elements (format=elements).
 func (a *api) print(w http.ResponseWriter, r *http.Request, cfg *config.Config) {
 	switch r.URL.Query().Get("format") {
 	case elements:
@@ -193,7 +193,7 @@ func (a *api) print(w http.ResponseWriter, r *http.Request, cfg *config.Config) 
 	}
 }
 
-// sentence makes an error's text one.
+// sentence turns an error's text into a sentence.
 func sentence(text string) string {
 	if text == "" {
 		return ""
@@ -201,7 +201,7 @@ func sentence(text string) string {
 	return strings.ToUpper(text[:1]) + strings.TrimSuffix(text[1:], ".") + "."
 }
 
-// orEmpty keeps null out of JSON.
+// orEmpty makes JSON show an empty list instead of null.
 func orEmpty[T any](list []T) []T {
 	if list == nil {
 		return []T{}

@@ -11,7 +11,7 @@ import (
 	"github.com/weir-gateway/weir/internal/base/queue"
 )
 
-// job is a job as operators see it: nothing of what its request or its answer holds.
+// job is a job as operators see it, without the contents of its request and answer.
 type job struct {
 	ID       string      `json:"id"`
 	Kind     string      `json:"kind"`
@@ -42,7 +42,7 @@ func jobOf(j queue.Job) job {
 	return told
 }
 
-// The jobs of a list.
+// The default and maximum number of jobs in a list.
 const (
 	usualJobs = 100
 	mostJobs  = 10_000
@@ -66,7 +66,7 @@ func (a *api) jobs(w http.ResponseWriter, r *http.Request) {
 	}
 	list, all := a.Queue.List(f)
 	told := struct {
-		All  int   `json:"all"` // that fit, also those beyond the limit
+		All  int   `json:"all"` // that match, including those beyond the limit
 		Jobs []job `json:"jobs"`
 	}{all, make([]job, len(list))}
 	for i, j := range list {

@@ -11,13 +11,12 @@ import (
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
 
-// repeatable is the one parameter that may be given several times.
+// repeatable is the only parameter that may be given several times.
 const repeatable = "header"
 
-// taking lets through to next the requests whose query has none but the known
-// parameters: one that is misspelt and not heard would turn a dry run into a change.
-// Probes, scrapes and profiles are not behind it, for what asks them has parameters
-// of its own.
+// taking lets only those requests through to next whose query has no unknown parameters. Ignoring a misspelt parameter
+// would turn a dry run into a change. Probes, scrapes and profiles do not pass through it, because their clients send
+// parameters of their own.
 func taking(next http.HandlerFunc, known ...string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if f := unknown(r.URL.RawQuery, known); f != nil {
@@ -28,10 +27,10 @@ func taking(next http.HandlerFunc, known ...string) http.HandlerFunc {
 	}
 }
 
-// unknown says what is wrong with a query's parameters, nil where nothing is.
+// unknown returns what is wrong with a query's parameters, nil if nothing is.
 func unknown(query string, known []string) *fault.Fault {
 	values, err := url.ParseQuery(query)
-	if err != nil { // Query of net/url would leave out what it cannot read
+	if err != nil { // Query of net/url would omit what it cannot read
 		return fault.BadParameter.New("The query cannot be read: " + err.Error() + ".")
 	}
 	for name, given := range values {
@@ -45,7 +44,7 @@ func unknown(query string, known []string) *fault.Fault {
 	return nil
 }
 
-// instead tells what may have been meant.
+// instead suggests the parameter that was probably meant.
 func instead(name string, known []string) string {
 	if near, ok := doc.Suggest(name, known); ok {
 		return fmt.Sprintf("did you mean %q?", near)
@@ -56,7 +55,7 @@ func instead(name string, known []string) string {
 	return "known: " + strings.Join(known, ", ") + "."
 }
 
-// elsewise answers what mux has nothing for: no such path, or not by this method.
+// elsewise answers requests that mux has no handler for: there is no such path, or not with this method.
 func elsewise(mux *http.ServeMux) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if allow := strings.Join(methods(mux, r), ", "); allow != "" {
@@ -67,10 +66,10 @@ func elsewise(mux *http.ServeMux) http.HandlerFunc {
 	}
 }
 
-// everywhere is the pattern of what has no other.
+// everywhere is the pattern for requests that no other pattern matches.
 const everywhere = "/"
 
-// methods lists those that r's path has.
+// methods lists the methods that r's path has.
 func methods(mux *http.ServeMux, r *http.Request) []string {
 	all := []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodDelete}
 	return slices.DeleteFunc(all, func(method string) bool {

@@ -16,17 +16,17 @@ import (
 // serviceStatus is a service as operators see it.
 type serviceStatus struct {
 	Name      string       `json:"name"`
-	Source    string       `json:"source,omitempty"` // none: the config names the endpoints
+	Source    string       `json:"source,omitempty"` // omitted: the config names the endpoints
 	Asks      service.Mode `json:"asks"`
 	Asked     int          `json:"asked"`            // endpoints that may be asked
-	Waiting   int64        `json:"waiting"`          // requests, for an endpoint
-	Queued    int64        `json:"queued,omitempty"` // requests, for room
+	Waiting   int64        `json:"waiting"`          // requests that wait for an endpoint
+	Queued    int64        `json:"queued,omitempty"` // requests that wait for room
 	Resting   bool         `json:"breaker_open,omitempty"`
 	Heard     *heard       `json:"heard,omitempty"`
 	Endpoints []endpoint   `json:"endpoints"`
 }
 
-// endpoint is one of its endpoints.
+// endpoint is an endpoint of a service.
 type endpoint struct {
 	Address  string        `json:"address"`
 	ID       string        `json:"id,omitempty"`
@@ -35,19 +35,20 @@ type endpoint struct {
 	Weight   int           `json:"weight"`
 	State    service.State `json:"state"`
 	Asked    bool          `json:"asked"`
-	Why      string        `json:"why,omitempty"` // what speaks, or spoke last, against it
+	Why      string        `json:"why,omitempty"` // the present or last reason against asking it
 	Since    time.Time     `json:"since"`
 	Checked  time.Time     `json:"checked,omitzero"`
 	Ejected  time.Time     `json:"ejected_until,omitzero"`
-	Proving  bool          `json:"proving,omitempty"` // the next request shows whether it serves again
+	Proving  bool          `json:"proving,omitempty"` // the next request shows whether it works again
 	InFlight int64         `json:"in_flight"`
-	// LatencyMS is what its latest answers took, in milliseconds; 0: there was none.
+	// LatencyMS is how long its latest answers took, in milliseconds; 0: there were none.
 	LatencyMS float64 `json:"latency_ms"`
-	// PenaltyMS is what the balance reckons with instead, for it failed lately; 0: it has not.
+	// PenaltyMS is the latency that the balance uses instead because the endpoint failed recently; 0: it has not.
 	PenaltyMS float64 `json:"penalty_ms,omitempty"`
-	// Started is its share of what it will get once it has warmed up.
+	// Started is its present share of the requests that it will get once it has warmed up.
 	Started float64 `json:"started"`
-	// Near tells that it is preferred to others, for its zone or for whom it is meant.
+	// Near means that the endpoint is preferred: it is in the gateway's own zone, or meant for that zone or for the
+	// gateway's machine.
 	Near bool `json:"near,omitempty"`
 }
 
@@ -68,7 +69,7 @@ func statusOf(n snapshot.ServiceNote) serviceStatus {
 	return told
 }
 
-// services tells how all services stand.
+// services answers with the state of all services.
 func (a *api) services(w http.ResponseWriter, r *http.Request) {
 	current := a.Gateway.Current()
 	if current == nil {
@@ -84,7 +85,7 @@ func (a *api) services(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, told)
 }
 
-// service tells how one stands.
+// service answers with the state of one service.
 func (a *api) service(w http.ResponseWriter, r *http.Request) {
 	current := a.Gateway.Current()
 	if current == nil {
@@ -102,8 +103,7 @@ func (a *api) service(w http.ResponseWriter, r *http.Request) {
 	answer(w, r, fault.ServiceNotFound.New(closest(name, names)))
 }
 
-// closest says which service was meant, where that can be guessed: by its spelling, or as a
-// part of its name.
+// closest suggests the service that was probably meant: by its spelling, or because name is part of its name.
 func closest(name string, names []string) string {
 	near, ok := doc.Suggest(name, names)
 	if i := slices.IndexFunc(names, func(other string) bool { return name != "" && strings.Contains(other, name) }); !ok && i >= 0 {

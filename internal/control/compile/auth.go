@@ -18,11 +18,11 @@ import (
 	"github.com/weir-gateway/weir/internal/traffic/snapshot"
 )
 
-// auths builds every way of recognising callers, used by a route or not: a mistake in
-// one should not wait for its first route to be told. The fields that backends are told of
-// callers by are taken from clients on every route, for a backend may stand behind one
-// without auth too. Those of a group are on its own routes and those of nobody: what one team
-// calls a field takes it from no other.
+// auths builds every auth, whether a route uses it or not, so that a mistake is reported before a route uses it. The
+// header fields in which an auth tells backends about callers are removed from the requests of clients on every route,
+// because a backend may also be behind a route without auth. The fields of a group's auths are removed only on that
+// group's routes and on the routes without a group, so that one team's choice of a field does not take that field from
+// another team.
 func (b *build) auths(s *snapshot.Snapshot) {
 	for i := range b.cfg.Auths {
 		a := &b.cfg.Auths[i]
@@ -49,9 +49,9 @@ func (b *build) auths(s *snapshot.Snapshot) {
 	s.Managed = b.managed[""]
 }
 
-// reachable reports where a's credentials would be taken from clients before anybody has looked at
-// them, for a way tells backends in the same field who is calling. It is told where a group says
-// it, if one does, so that no team can hold up another.
+// reachable reports if a client's credentials for a are removed before a sees them, because another auth uses the same
+// header field to tell backends who is calling. The problem is reported at the auth that belongs to a group, if one
+// does, so that no team can block another.
 func (b *build) reachable(a *config.Auth) {
 	asks := b.ways[a.Name]
 	if asks == nil {
@@ -79,7 +79,7 @@ func (b *build) reachable(a *config.Auth) {
 	}
 }
 
-// each gives the errors that err joins.
+// each returns the errors that err joins.
 func each(err error) []error {
 	joined, ok := err.(interface{ Unwrap() []error })
 	if !ok {
@@ -92,22 +92,22 @@ func each(err error) []error {
 	return list
 }
 
-// managedOn are the fields of groups that are taken from clients on the routes of one group,
-// or of none.
+// managedOn returns the fields of groups' auths that are removed from client requests on the routes of one group, or on
+// those without a group.
 func (b *build) managedOn(group string) []string {
 	if group != "" {
 		return b.managed[group]
 	}
 	var names []string
 	for _, owner := range slices.Sorted(maps.Keys(b.managed)) {
-		if owner != "" { // those of nobody are taken before any route
+		if owner != "" { // the fields of auths without a group are removed before any route
 			names = append(names, b.managed[owner]...)
 		}
 	}
 	return names
 }
 
-// withoutManaged takes the fields of groups away before anything of the route runs.
+// withoutManaged removes the fields of groups' auths before anything of the route runs.
 func (o *road) withoutManaged(next http.Handler) http.Handler {
 	group, names := o.route.Group, o.managedOn(o.route.Group)
 	o.notes.note(func(b *build) any { return strings.Join(b.managedOn(group), " ") }, strings.Join(names, " "))
@@ -121,15 +121,15 @@ func (o *road) withoutManaged(next http.Handler) http.Handler {
 	})
 }
 
-// way is a way of recognising callers as it is kept: a route that names it need not
-// be made again while it stays.
+// way is a way of recognising callers as it is kept. A route that names it need not be compiled again while it stays
+// the same.
 type way struct {
 	recognise auth.Way
-	auth      *config.Auth // the latest that says the same
+	auth      *config.Auth // the latest config that says the same
 	asked     []question
 }
 
-// auth makes a way of recognising callers, or finds that the one before says the same.
+// auth makes a way of recognising callers, or returns the kept one if that would be the same.
 func (b *build) auth(a *config.Auth) (*way, error) {
 	if !b.start {
 		return b.makeWay(a)
@@ -137,7 +137,7 @@ func (b *build) auth(a *config.Auth) (*way, error) {
 	same := func(before *way) bool { return config.ServesSame(before.auth, a) && b.stillSo(before.asked) }
 	w, err := keep(b, "way "+a.Name, same, func() (*way, func(context.Context), error) {
 		made, err := b.makeWay(a)
-		return made, nil, err // what it keeps are parts of their own
+		return made, nil, err // what it keeps are separate parts
 	})
 	if err == nil {
 		w.auth = a
@@ -163,14 +163,14 @@ func (b *build) makeWay(a *config.Auth) (*way, error) {
 	return &way{made, a, notes.done()}, err
 }
 
-// awaited is something of a way that should be there before its first request.
+// awaited is something that a way should have before its first request.
 type awaited struct {
 	what  string
 	ready <-chan struct{}
 }
 
-// firstKeys is how long a new snapshot waits, all in all, for what its ways of recognising
-// callers fetch first; after that it serves, and what needs it gets 503 until it is there.
+// firstKeys is how long, in total, a new snapshot waits for what its ways of recognising callers fetch first. After
+// that it serves, and requests that need what is still missing get 503.
 const firstKeys = 3 * time.Second
 
 func (b *build) awaitKeys() {
@@ -186,8 +186,8 @@ func (b *build) awaitKeys() {
 	}
 }
 
-// way gives a way of recognising callers to a filter of the route. Whether the route
-// may name it was validated.
+// way returns a way of recognising callers for a filter of the route. Validation has checked that the route may name
+// it.
 func (o *road) way(name string) (auth.Way, error) {
 	if w, ok := o.ways[name]; ok {
 		o.notes.note(func(b *build) any { return b.wayIdentity(name) }, o.wayIdentity(name))
@@ -201,7 +201,7 @@ func (o *road) way(name string) (auth.Way, error) {
 	return auth.Way{}, errors.New("there is no auth " + name)
 }
 
-// wayIdentity is another one when the way was made again, nil where there is none.
+// wayIdentity changes if the way was made again; it is nil if there is none.
 func (b *build) wayIdentity(name string) any {
 	if w, ok := b.ways[name]; ok {
 		return w

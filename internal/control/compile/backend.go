@@ -16,35 +16,38 @@ import (
 	"github.com/weir-gateway/weir/internal/traffic/service"
 )
 
-// resolved is a backend that a reference leads to.
+// resolved is the backend that a reference leads to.
 type resolved struct {
 	roundTripper http.RoundTripper
-	// endpoints tells who would be asked, now; nil where the backend has none, or status tells it.
+	// endpoints returns the addresses that may be asked now. It is nil if the backend has none, or if status reports
+	// them.
 	endpoints func() []string
-	// status is that of a service that runs; nil where it is none.
+	// status returns the status of a running service; nil for other backends.
 	status func() service.Status
-	// kept is when these were confirmed last, where that was before the start, else zero; nil as above.
+	// kept returns when the endpoints were last confirmed if that was before the start, and zero otherwise; nil as
+	// above.
 	kept func() time.Time
-	// rehearse makes of a request what the backend would get, and says what is added; nil where it gets it as it is.
+	// rehearse changes a request into what the backend would receive and returns what is added. It is nil if the
+	// backend receives the request unchanged.
 	rehearse func(*http.Request) ([]string, error)
-	// state tells in lines how a function is doing, now; nil where it is none that runs.
+	// state describes in lines how a running function is doing now; nil for other backends.
 	state   func() []string
-	service *config.Service // nil where it is none
-	// composition is nil where it is none.
+	service *config.Service // nil if it is not a service
+	// composition is nil if the backend is not a composition.
 	composition *compose.Composition
-	// identity is another one where a route that uses the backend must be made again.
+	// identity changes if a route that uses the backend must be compiled again.
 	identity any
 }
 
-// unstarted stands in for what is only checked and never called.
+// unstarted stands in for a backend that is only checked and never called.
 type unstarted struct{}
 
 func (unstarted) RoundTrip(*http.Request) (*http.Response, error) {
 	return nil, errors.New("this backend was checked, not started")
 }
 
-// toldError is an error that was already reported where it belongs, so that the
-// routes that suffer from it need not repeat it.
+// toldError is an error that was already reported at its own place, so that the routes affected by it need not report
+// it again.
 type toldError struct{ error }
 
 const schemeDir = "dir"
@@ -53,8 +56,7 @@ func dirScheme() config.Scheme {
 	return config.Scheme{Name: schemeDir, Summary: "files of a folder", Example: "dir:./public"}
 }
 
-// backend resolves a reference for one route: a name, a scheme of functions, or
-// else a source of endpoints.
+// backend resolves a reference for one route: a name, a function scheme, or else a source of endpoints.
 func (b *build) backend(r *config.Route, ref config.Ref) (resolved, error) {
 	if ref.Scheme == schemeDir {
 		return b.dir(ref)
@@ -74,8 +76,8 @@ func (b *build) backend(r *config.Route, ref config.Ref) (resolved, error) {
 	}
 }
 
-// boundsOf are those of who has named the address: of the service's owner where it is
-// called by its name, else of who has written the URL.
+// boundsOf returns the bounds of the owner of the address: the service's owner if the reference names the service,
+// otherwise the owner of the URL.
 func (b *build) boundsOf(ref config.Ref, s *config.Service) *egress.Bounds {
 	if ref.Scheme == "" {
 		return b.within(s.Group, s.Origin)
@@ -83,7 +85,7 @@ func (b *build) boundsOf(ref config.Ref, s *config.Service) *egress.Bounds {
 	return b.within(ref.Group, ref.Origin)
 }
 
-// within are the bounds of a group or an object, where this gateway serves.
+// within returns the bounds of a group or an object. They also exclude the addresses on which this gateway listens.
 func (b *build) within(group string, from config.Origin) *egress.Bounds {
 	bounds := b.cfg.Bounds(group, from)
 	if bounds != nil {
@@ -92,11 +94,11 @@ func (b *build) within(group string, from config.Origin) *egress.Bounds {
 	return bounds
 }
 
-// meaning is what the meaning of a reference depends on.
+// meaning is what determines which backend a reference means.
 type meaning struct{ scheme, rest, group string }
 
-// meant gives the function, service or composition that a reference means, or an
-// error. Many routes name the same few.
+// meant returns the function, service or composition that a reference means, or an error. It caches the results,
+// because many routes name the same few.
 func (b *build) meant(ref config.Ref) any {
 	key := meaning{ref.Scheme, ref.Rest, ref.Group}
 	if known, ok := b.meanings[key]; ok {
@@ -133,8 +135,7 @@ func (b *build) find(ref config.Ref) any {
 	return &config.Service{Name: ref.String(), Source: ref, Origin: ref.Origin}
 }
 
-// inline gives the function that a reference means by itself, of which no more is said in
-// the config.
+// inline returns the function that a reference describes by itself, without a declaration in the config.
 func (b *build) inline(d function.Definition, scheme config.Scheme, ref config.Ref) any {
 	name, _ := ref.Function()
 	if scheme.Inline == nil {
@@ -166,8 +167,8 @@ func (b *build) named(ref config.Ref) any {
 	return fmt.Errorf("there is no service, function or composition named %q", ref.Rest)
 }
 
-// findFunction and findService look in the reference's own group first. What
-// of other groups may be named was decided when the config was validated.
+// findFunction and findService look in the reference's own group first. Validation of the config decided which names of
+// other groups may be used.
 func (b *build) findFunction(ref config.Ref) *config.Function {
 	name, _ := ref.Function()
 	return nearest(b.cfg.Functions, ref, func(f *config.Function) (string, bool) { return f.Group, f.Name == name })
@@ -177,9 +178,9 @@ func (b *build) findService(ref config.Ref) *config.Service {
 	return nearest(b.cfg.Services, ref, func(s *config.Service) (string, bool) { return s.Group, s.Name == ref.Rest })
 }
 
-// findSource finds the long form of a service whose endpoints come from ref:
-// one of the reference's own group or of no group, for a team that spells a
-// service out for itself does not decide for others how it is called.
+// findSource finds the declared service whose endpoints come from ref. It considers services of the reference's own
+// group and those without a group: the settings that one team declares for a service do not decide how other teams call
+// it.
 func (b *build) findSource(ref config.Ref) *config.Service {
 	return nearest(b.cfg.Services, ref, func(s *config.Service) (string, bool) {
 		same := s.Source.Scheme == ref.Scheme && s.Source.Rest == ref.Rest
@@ -187,8 +188,7 @@ func (b *build) findSource(ref config.Ref) *config.Service {
 	})
 }
 
-// nearest gives the element that fits and is of the reference's own group, else
-// any that fits, nil where there is none.
+// nearest returns the element that fits and belongs to the reference's own group, otherwise any that fits, or nil.
 func nearest[T any](list []T, ref config.Ref, look func(*T) (group string, fits bool)) *T {
 	var other *T
 	for i := range list {
@@ -209,7 +209,7 @@ func (b *build) dir(ref config.Ref) (resolved, error) {
 	}
 	files, err := keep(b, "dir "+root, always, func() (*dir.Dir, func(context.Context), error) {
 		d, err := dir.New(root)
-		return d, func(context.Context) { _ = d.Close() }, err // nothing can be lost of what is only read
+		return d, func(context.Context) { _ = d.Close() }, err // it is only read, so nothing can be lost
 	})
 	if err != nil {
 		return resolved{}, err

@@ -16,7 +16,7 @@ import (
 	"github.com/weir-gateway/weir/internal/traffic/service/balance"
 )
 
-// balance makes ready how a service chooses among its endpoints, and what bounds that.
+// balance prepares how a service chooses among its endpoints, and what limits that choice.
 func (b *build) balance(s *config.Service) (service.Balance, error) {
 	by := cmp.Or(s.Balance, config.DefaultBalance())
 	made := service.Balance{
@@ -52,13 +52,13 @@ func (b *build) balance(s *config.Service) (service.Balance, error) {
 	return made, nil
 }
 
-// cookieName is one that no other service's cookie has, and that tells nobody the service's name.
+// cookieName returns a cookie name that no other service has and that does not reveal the service's name.
 func cookieName(s *config.Service) string {
 	digest := sha256.Sum256([]byte(inGroup(s.Group, s.Name)))
 	return "weir-" + hex.EncodeToString(digest[:4])
 }
 
-// cookieAttributes are what follows a cookie's value (RFC 6265 section 4.1). No script need read it.
+// cookieAttributes returns what follows a cookie's value (RFC 6265 section 4.1). Scripts need not read the cookie.
 func cookieAttributes(c *config.Cookie) string {
 	var b strings.Builder
 	b.WriteString("; Path=" + c.Path)

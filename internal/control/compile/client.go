@@ -14,20 +14,19 @@ import (
 	"github.com/weir-gateway/weir/internal/wire/transport"
 )
 
-// unboundedConnect stands for `none`: the kernel gives up long before.
+// unboundedConnect stands for `none`: the kernel gives up much earlier.
 const unboundedConnect = 24 * time.Hour
 
-// transportIdentity is what two services must share to share connections.
+// transportIdentity is what two services must have in common to share connections.
 type transportIdentity struct {
 	key     string
 	options transport.Options
 }
 
-// transportIdentity is how a service's endpoints are called. The contents of its
-// CA and certificate are part of it, in digests: a new file under the old name is
-// a new identity.
-// So is the time to connect, for a connection is made for whoever comes first.
-// So are the bounds, for a connection that one may make is not for another to use.
+// transportIdentity returns how a service's endpoints are called. The digests of its CA and certificate are part of it:
+// new content under an old file name is a new identity. The connect timeout is part of it, too, because a new
+// connection may be used by whichever request comes first. So are the bounds, because a connection that one group may
+// make must not be used by another.
 func (b *build) transportIdentity(r *config.Route, s *config.Service, bounds *egress.Bounds) (transportIdentity, error) {
 	protocol, secure := b.protocolOf(s)
 	connect := r.Timeouts.Or(s.Timeouts).Or(config.DefaultTimeouts()).Connect
@@ -64,7 +63,7 @@ func (b *build) transportIdentity(r *config.Route, s *config.Service, bounds *eg
 	return id, nil
 }
 
-// clientCertificate adds what is shown to endpoints, and gives its digest.
+// clientCertificate adds the certificate that Weir presents to endpoints, and returns its digest.
 func (b *build) clientCertificate(s *config.Service, client *config.ClientTLS, id *transport.Identity) ([]byte, error) {
 	if client.Certificate == nil || !b.start {
 		return nil, nil
@@ -87,7 +86,7 @@ func (b *build) clientCertificate(s *config.Service, client *config.ClientTLS, i
 	return sum.Sum(nil), nil
 }
 
-// transport gives the pool of that identity, which services share.
+// transport returns the connection pool with that identity, which services share.
 func (b *build) transport(id transportIdentity) (*transport.Transport, error) {
 	return keep(b, "transport "+id.key, always, func() (*transport.Transport, func(context.Context), error) {
 		t, err := transport.New(id.options)
@@ -104,7 +103,7 @@ func (b *build) protocolOf(s *config.Service) (protocol string, secure bool) {
 	return cmp.Or(s.Protocol, scheme.Protocol, transport.HTTP), scheme.TLS
 }
 
-// authorities reads a client's CA, "" where it has none or nothing may be read.
+// authorities returns a client's CA, or "" if it has none or nothing may be read.
 func (b *build) authorities(c *config.ClientTLS) (string, error) {
 	if c.CA == nil || !b.start {
 		return "", nil
@@ -113,7 +112,7 @@ func (b *build) authorities(c *config.ClientTLS) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("tls.ca: %w", err)
 	}
-	if pem.Empty() { // never the system's authorities by accident
+	if pem.Empty() { // otherwise the system's authorities would be used by accident
 		return "", errors.New("tls.ca is empty")
 	}
 	return pem.Reveal(), nil

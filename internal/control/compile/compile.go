@@ -1,11 +1,10 @@
-// Package compile turns a validated config into a snapshot. It is pure but for
-// what it keeps from the running one: services with their endpoints and
-// counters, functions with their warm instances, and connection pools live on
-// by their identity across snapshots.
+// Package compile turns a validated config into a snapshot. It is pure except for what it keeps from the running
+// snapshot: services with their endpoints and counters, functions with their warm instances, and connection pools live
+// on by their identity across snapshots.
 //
-// Compile makes a Pending snapshot whose new parts are already alive, so that
-// new things are ready before old ones stop. Commit then ends what nobody uses
-// any more; Abort ends what was made in vain and leaves all as it was.
+// Compile makes a Pending snapshot whose new parts are already alive, so that new parts are ready before old ones stop.
+// Commit then ends the parts that are no longer used. Abort ends the parts that were made for the Pending snapshot and
+// leaves everything as it was.
 package compile
 
 import (
@@ -38,17 +37,17 @@ import (
 	"github.com/weir-gateway/weir/internal/traffic/snapshot"
 )
 
-// Parts are the kinds that this program was built with.
+// Parts are the kinds of filters, providers, functions, auths and clouds that this program was built with.
 type Parts struct {
 	Filters   []filter.Definition
 	Providers []discovery.Definition
 	Functions []function.Definition
 	Auths     []auth.Definition
-	// Clouds are the platforms of which a config may say something.
+	// Clouds are the platforms that a config may have settings for.
 	Clouds []config.Kind
 }
 
-// Vocabulary is what these parts add to the language of configs.
+// Vocabulary returns what these parts add to the config language.
 func (p Parts) Vocabulary() config.Vocabulary {
 	v := config.Vocabulary{Clouds: p.Clouds}
 	for _, d := range p.Filters {
@@ -85,8 +84,8 @@ func (p Parts) function(kind string) (function.Definition, bool) {
 	return find(p.Functions, func(d function.Definition) bool { return d.Kind == kind })
 }
 
-// provider finds who knows the endpoints of a service, by the scheme of its source.
-// A service with a list of its own has none; http's provider serves lists too.
+// provider finds the provider that knows the endpoints of a service, by the scheme of its source. A service that lists
+// its endpoints has no scheme; the provider of http serves such lists, too.
 func (p Parts) provider(s *config.Service) (discovery.Definition, discovery.Scheme, bool) {
 	name := cmp.Or(s.Source.Scheme, "http")
 	for _, d := range p.Providers {
@@ -105,49 +104,49 @@ func find[T any](list []T, is func(T) bool) (T, bool) {
 	return none, false
 }
 
-// Options are what a Compiler needs beside its parts.
+// Options are what a Compiler needs in addition to its parts.
 type Options struct {
 	Log *slog.Logger
-	// AccessLog is what an access log needs that no config says.
+	// AccessLog holds what the access log needs that is not part of a config.
 	AccessLog AccessLog
-	// Traces is what a tracer needs that no config says.
+	// Traces holds what the tracer needs that is not part of a config.
 	Traces Traces
-	// Metrics gives what is compiled its meters; nil: nothing is counted.
+	// Metrics provides the meters of compiled parts. If it is nil, nothing is counted.
 	Metrics *telemetry.Metrics
-	// Secret resolves secrets: secret.Resolve, or secret.Placeholder where
-	// nothing may be read.
+	// Secret resolves secrets: secret.Resolve, or secret.Placeholder if nothing may be read.
 	Secret func(secret.Template) (secret.Value, error)
-	// Zone is where this gateway is, where no config says; "": nobody does.
+	// Zone is the zone of this gateway if no config names one; "" if it is unknown.
 	Zone string
-	// Node is the machine that this gateway is on, as sources call it; "": nobody knows.
+	// Node is the machine that this gateway runs on, by the name that sources use; "" if it is unknown.
 	Node string
-	// Shelf is where what is heard from outside outlives the process; nil: nowhere.
+	// Shelf keeps what was heard from outside sources beyond the end of the process; nil: nothing is kept.
 	Shelf *shelf.Shelf
-	// Queue keeps the jobs of routes that send later; nil: there can be none.
+	// Queue keeps the jobs of routes that send later; nil: there can be no jobs.
 	Queue *queue.Queue
-	// Sockets know the WebSockets that end here, whatever config they have begun under.
+	// Sockets know the WebSockets that end in this process, whichever config they began under.
 	Sockets *sockets.Hub
-	// Registry is this process's own, which a config may open; nil: there is none.
+	// Registry is this process's own registry, which a config may open; nil: there is none.
 	Registry *registry.Registry
-	// KeptAge is how long endpoints count that nobody has confirmed since the start; 0: a day.
+	// KeptAge is how long endpoints count that no source has confirmed since the start; 0: a day.
 	KeptAge time.Duration
-	// Own tells where this process listens, for what may not be called in a group's name; nil: nowhere.
+	// Own returns the addresses on which this process listens; backends with bounds may not be called there. nil: it
+	// listens nowhere.
 	Own func() []netip.AddrPort
 
 	check bool // nothing may be read
 }
 
-// Compiler compiles configs one after the other; it is used by one goroutine.
+// Compiler compiles one config after another. It is used by one goroutine.
 type Compiler struct {
 	parts   Parts
 	options Options
 	secrets *secrets
 	kept    kept
 
-	registryAPI *registryapi.API // that serves; nil: none
+	registryAPI *registryapi.API // the API that serves; nil: none
 }
 
-// New makes a Compiler that runs nothing yet.
+// New makes a Compiler that does not run anything yet.
 func New(parts Parts, options Options) *Compiler {
 	if options.KeptAge <= 0 {
 		options.KeptAge = 24 * time.Hour
@@ -157,26 +156,24 @@ func New(parts Parts, options Options) *Compiler {
 	return &Compiler{parts: parts, options: options, secrets: remembered, kept: kept{}}
 }
 
-// Files gives the files that the last config named as secrets and certificates,
-// with the digest of each as it was before it was read (secret.FileDigest).
+// Files returns the files that the last config named as secrets and certificates, with the digest that each file had
+// before it was read (secret.FileDigest).
 func (c *Compiler) Files() map[string][sha256.Size]byte { return c.secrets.all() }
 
-// Pending is a compiled snapshot that does not serve yet. Exactly one of Commit
-// and Abort must be called.
+// Pending is a compiled snapshot that does not serve yet. Call exactly one of Commit and Abort.
 type Pending struct {
 	Snapshot *snapshot.Snapshot
 	compiler *Compiler
 	build    *build
 }
 
-// Commit makes the pending parts the kept ones, tunes what was kept, and gives
-// a function that ends what is no longer used; it waits for requests under way
-// until ctx ends. Call it after the swap, and what it gives when no request
-// holds the snapshot before.
+// Commit makes the pending parts the kept ones, tunes the parts that were already kept, and returns a function that
+// ends those that are no longer used. That function waits for requests under way until ctx ends. Call Commit after the
+// swap, and the function that it returns once no request holds the previous snapshot.
 func (p *Pending) Commit() (release func(ctx context.Context)) {
 	p.compiler.secrets.keep()
 	end, places := p.compiler.kept.commit(p.build.used), p.compiler.options.Shelf
-	return func(ctx context.Context) { // holds nothing of p, for a long stream puts it off
+	return func(ctx context.Context) { // holds nothing of p: a long stream can delay this call
 		end(ctx)
 		places.Tidy()
 	}
@@ -188,8 +185,8 @@ func (p *Pending) Abort(ctx context.Context) { p.build.used.abort(ctx) }
 // Close ends everything that is kept.
 func (c *Compiler) Close(ctx context.Context) { c.kept.commit(newUsed())(ctx) }
 
-// Compile builds cfg, which must be valid and is not changed. Where there are
-// errors among the problems there is no Pending, and nothing of it is alive any more.
+// Compile builds cfg, which must be valid and is not changed. If the problems contain errors, there is no Pending and
+// everything that was started for it has ended.
 func (c *Compiler) Compile(cfg *config.Config, digest string) (*Pending, []doc.Problem) {
 	b := c.build(cfg, true)
 	s := b.snapshot(digest)
@@ -203,9 +200,8 @@ func (c *Compiler) Compile(cfg *config.Config, digest string) (*Pending, []doc.P
 	return &Pending{Snapshot: s, compiler: c, build: b}, b.problems.Sorted()
 }
 
-// Check builds cfg without starting, connecting or reading anything but the
-// folders and programs that it names by path, and gives what is wrong. The
-// snapshot can be explained, but not served.
+// Check builds cfg and returns what is wrong with it. It starts nothing, connects to nothing and reads nothing but the
+// folders and programs that cfg names by path. The snapshot can be explained, but not served.
 func Check(parts Parts, cfg *config.Config, digest string) (*snapshot.Snapshot, []doc.Problem) {
 	c := New(parts, Options{Log: slog.New(slog.DiscardHandler), Secret: secret.Placeholder, check: true})
 	b := c.build(cfg, false)
@@ -222,18 +218,18 @@ type build struct {
 	feeds    []*feed                           // started by this build
 	heard    map[string]func() telemetry.Heard // by kind and identity
 	problems doc.Problems
-	start    bool // make things live; false: check only
-	// told are the errors of functions and services (by pointer) that were
-	// already reported.
+	start    bool // start the parts; false: only check them
+	// told are the errors that were already reported, by the pointer of their function, service, composition, auth or
+	// discovery.
 	told    map[any]error
-	ways    map[string]*way     // of recognising callers, by name
-	managed map[string][]string // folded names of fields that tell who is calling, by group
+	ways    map[string]*way     // by the name of the auth
+	managed map[string][]string // folded names of the header fields that tell backends who is calling, by group
 	awaited []awaited
-	// meanings and called are what was found out for the routes before.
+	// meanings and called cache what was found for earlier routes.
 	meanings map[meaning]any
 	called   map[called]calledService
 	noted    map[string]*notedService // by name
-	// inlined are the functions that routes name without a declaration.
+	// inlined are the functions that routes name although the config does not declare them.
 	inlined []*config.Function
 }
 
@@ -300,7 +296,7 @@ func (b *build) snapshot(digest string) *snapshot.Snapshot {
 	return s
 }
 
-// placeOf is where the cause of err stands, or else at.
+// placeOf returns the position of the cause of err, or else at.
 func placeOf(err error, at doc.Pos) doc.Pos {
 	if unread, ok := errors.AsType[*config.SecretError](err); ok && unread.Pos.File != "" {
 		return unread.Pos
@@ -308,8 +304,8 @@ func placeOf(err error, at doc.Pos) doc.Pos {
 	return at
 }
 
-// streams refuses what a file wants and this version cannot serve (decision
-// 0009). Those of objects stay: their status says that nothing serves them.
+// streams refuses the streams of files, which this version cannot serve (decision 0009). The streams of objects stay:
+// their status says that nothing serves them.
 func (b *build) streams() {
 	for _, s := range b.cfg.Streams {
 		if s.Origin.Object == "" {
@@ -332,8 +328,7 @@ func (b *build) listener(l config.Listener, matches []route.Rule[*snapshot.Route
 	}
 }
 
-// wrongMethod is 405 unless every route of the listener comes from a source
-// that wants 404.
+// wrongMethod returns 405 unless every route of the listener comes from a source that wants 404.
 func (b *build) wrongMethod(listener string) int {
 	for i := range b.cfg.Routes {
 		r := &b.cfg.Routes[i]
@@ -344,7 +339,7 @@ func (b *build) wrongMethod(listener string) int {
 	return http.StatusNotFound
 }
 
-// attached tells whether a route belongs to a listener: none named means all.
+// attached reports whether a route belongs to a listener. A route that names no listener belongs to all of them.
 func attached(r *config.Route, listener string) bool {
 	return len(r.Listeners) == 0 || slices.Contains(r.Listeners, listener)
 }

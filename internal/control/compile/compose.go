@@ -14,8 +14,8 @@ import (
 	"github.com/weir-gateway/weir/internal/traffic/snapshot"
 )
 
-// compositions builds every composition of the config, used by a route or not. Those
-// that others call are built when they are first asked for.
+// compositions builds every composition of the config, whether a route uses it or not. A composition that another one
+// calls is built when it is first needed.
 func (b *build) compositions() {
 	for i := range b.cfg.Compositions {
 		c := &b.cfg.Compositions[i]
@@ -30,16 +30,15 @@ func (b *build) compositions() {
 	}
 }
 
-// composition is a composition as it is kept: it stands for the new one while it says
-// the same, and whom its steps call is the same. It holds nothing that lives: what its
-// steps call does.
+// composition is a composition as it is kept. It is used instead of a new one if that says the same and its steps call
+// the same backends. It holds nothing that is alive itself; the backends of its steps do.
 type composition struct {
 	made   *compose.Composition
-	config *config.Composition // the latest that says the same
+	config *config.Composition // the latest config that says the same
 	asked  []question
 }
 
-// composition gives a composition, which is made once for all that call it.
+// composition returns a composition, which is built once for all that call it.
 func (b *build) composition(c *config.Composition) (resolved, error) {
 	if err, ok := b.told[c]; ok {
 		return resolved{}, err
@@ -66,8 +65,8 @@ func (b *build) compose(c *config.Composition) (*composition, error) {
 	return &composition{made, c, notes.done()}, err
 }
 
-// stepBackend resolves whom a step calls, as a route would. A write is tried again
-// only where surely nothing of it was sent.
+// stepBackend resolves the backend of a step, as for a route. A write is retried only if it is certain that nothing of
+// it was sent.
 func (b *build) stepBackend(s *config.Step, notes *recorder) (compose.Backend, error) {
 	retry := s.Retry
 	if !s.Safe() {
@@ -108,9 +107,9 @@ func (b *build) stepFilters(s *config.Step, notes *recorder) (built, error) {
 	return out, nil
 }
 
-// stepHost is the Host that a step asks for: the backend's own, for the client's says
-// nothing about it. It is that of its URL, else its name, and of what has neither, as
-// a socket of this machine, localhost.
+// stepHost returns the Host for a step's request: the backend's own, because the client's Host does not concern the
+// backend. It is the host of the backend's URL, otherwise the backend's name. A backend with neither, such as a socket
+// of this machine, gets localhost.
 func stepHost(ref config.Ref, found resolved) string {
 	if found.service != nil && strings.HasPrefix(found.service.Source.Rest, "//") {
 		ref = found.service.Source
@@ -124,7 +123,7 @@ func stepHost(ref config.Ref, found resolved) string {
 	return ref.Rest
 }
 
-// findComposition finds one by its name.
+// findComposition finds a composition by its name.
 func (b *build) findComposition(name string) *config.Composition {
 	for i := range b.cfg.Compositions {
 		if b.cfg.Compositions[i].Name == name {
@@ -134,7 +133,7 @@ func (b *build) findComposition(name string) *config.Composition {
 	return nil
 }
 
-// steps are what explain shows of a composition.
+// steps returns what explain shows of a composition.
 func steps(c *compose.Composition) []snapshot.StepNote {
 	if c == nil {
 		return nil

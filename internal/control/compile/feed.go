@@ -15,38 +15,38 @@ import (
 	"github.com/weir-gateway/weir/internal/traffic/service"
 )
 
-// feed runs a provider and passes what it finds on to a service, which is several where
-// it is called by several kinds of connections. The last set lies on the shelf, so that a
-// gateway which is started while the source cannot be seen asks whom it asked before.
-// Providers know nothing of that.
+// feed runs a provider and passes the endpoints that it finds to a service. If the service is called over several kinds
+// of connections, there is one service.Service for each of them, and the feed serves them all. The shelf keeps the last
+// set, so that a gateway that starts while the source is unreachable uses the endpoints from before the restart.
+// Providers do not know about this.
 type feed struct {
 	name     string
 	asksFor  string
 	provider discovery.Provider
-	source   *source // that the provider belongs to; nil: none
+	source   *source // the source of the provider; nil: none
 	fixed    bool    // the config itself names the endpoints
 	meter    *telemetry.Backend
 	log      *slog.Logger
-	maxAge   time.Duration // of a set that was kept
-	place    *shelf.Place  // nil: it is kept nowhere
+	maxAge   time.Duration // of a kept set
+	place    *shelf.Place  // nil: the set is not kept
 
 	stop  context.CancelFunc
 	done  chan struct{}
-	first chan struct{} // closed once the endpoints are known, or it is known that they cannot be found now
+	first chan struct{} // closed once the endpoints are known, or once it is known that they cannot be found now
 
 	mu        sync.Mutex
 	told      bool // first is closed
 	known     bool
-	whole     bool // latest is all that there is
+	whole     bool // latest is the full set
 	latest    []discovery.Endpoint
-	partial   []discovery.Endpoint // what was seen of a set while latest is of before the start
+	partial   []discovery.Endpoint // what was seen of a set while latest is from before the start
 	confirmed time.Time            // by the source; zero: never
-	kept      *time.Timer          // latest is of before the start, and ends with this; nil: it is not
-	trouble   error                // why nothing was found at the last look
+	kept      *time.Timer          // latest is from before the start until this fires; nil: it is not
+	trouble   error                // why the last look found nothing
 	to        []*service.Service
 }
 
-// newFeed makes the feed of a service, which runs nothing yet.
+// newFeed makes the feed of a service. It does not run yet.
 func (b *build) newFeed(s *config.Service) (*feed, error) {
 	own := *s
 	own.Resolver = b.resolver(s)
@@ -63,7 +63,7 @@ func (b *build) newFeed(s *config.Service) (*feed, error) {
 	return f, err
 }
 
-// runningFeed gives the feed of that identity that runs already, else starts next.
+// runningFeed returns the feed with that identity that is already running, or starts next.
 func (b *build) runningFeed(identity string, next *feed) (*feed, error) {
 	same := func(before *feed) bool { return before.source == next.source }
 	f, err := keep(b, "feed "+identity, same, func() (*feed, func(context.Context), error) {
@@ -96,7 +96,7 @@ func (f *feed) start() {
 	}()
 }
 
-// ended notes that the provider does not run any more.
+// ended notes that the provider no longer runs.
 func (f *feed) ended() {
 	if f.source != nil {
 		f.source.users.Done()
@@ -113,8 +113,7 @@ func (f *feed) end() {
 	f.place.Close()
 }
 
-// recall takes over the set that was kept, for as long as it counts. That there was none
-// is no help.
+// recall uses the kept set for as long as it counts. A kept set without endpoints is of no use.
 func (f *feed) recall() {
 	var list []discovery.Endpoint
 	at, ok := f.place.Last(&list)
@@ -130,7 +129,7 @@ func (f *feed) recall() {
 	f.log.Info("the endpoints are those of before the start until their source is seen", "endpoints", len(list), "confirmed", at)
 }
 
-// forget lets go of a kept set that is too old.
+// forget drops a kept set that is too old.
 func (f *feed) forget() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -142,7 +141,7 @@ func (f *feed) forget() {
 	f.pass(f.partial)
 }
 
-// settled notes that latest is not of before the start any more. f is locked.
+// settled notes that latest is no longer from before the start. f is locked.
 func (f *feed) settled() {
 	if f.kept != nil {
 		f.kept.Stop()
@@ -150,8 +149,8 @@ func (f *feed) settled() {
 	}
 }
 
-// partly is the provider's callback for what may not be all. It neither confirms nor
-// replaces a set that was kept, of which it may be a part.
+// partly is the provider's callback for a set that may be incomplete. It neither confirms nor replaces a kept set,
+// since it may be only a part of that set.
 func (f *feed) partly(list []discovery.Endpoint) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -173,8 +172,8 @@ func (f *feed) set(list []discovery.Endpoint) {
 	f.confirm()
 }
 
-// looked is told by the provider how looking goes. It logs when that changes. A good look
-// confirms a set of the provider's own, never one that was kept.
+// looked is the provider's callback for the result of each look. It logs when that changes. A successful look confirms
+// a set from the provider itself, never a kept one.
 func (f *feed) looked(err error) {
 	switch {
 	case err == nil:
@@ -209,7 +208,7 @@ func (f *feed) tellFirst() {
 	}
 }
 
-// confirm notes that latest is so just now. f is locked.
+// confirm notes that the source has confirmed latest just now. f is locked.
 func (f *feed) confirm() {
 	f.confirmed = time.Now()
 	if len(f.latest) == 0 {
@@ -219,7 +218,7 @@ func (f *feed) confirm() {
 	}
 }
 
-// pass takes list for the endpoints. f is locked.
+// pass makes list the endpoints. f is locked.
 func (f *feed) pass(list []discovery.Endpoint) {
 	f.latest = list
 	for _, s := range f.to {
@@ -229,9 +228,9 @@ func (f *feed) pass(list []discovery.Endpoint) {
 	f.tellFirst()
 }
 
-// tell passes what is known, and all that comes, on to s. Until something is known s keeps
-// what it has, unless that is of others than are asked for now: better nobody is called
-// than somebody whom the config does not name any more.
+// tell passes the known endpoints, and all later sets, to s. Until endpoints are known, s keeps those that it has,
+// unless they were found for different names than are asked for now: it is better to call no endpoint than one that the
+// config no longer names.
 func (f *feed) tell(s *service.Service, ofOthers bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -241,14 +240,14 @@ func (f *feed) tell(s *service.Service, ofOthers bool) {
 	}
 }
 
-// leave passes nothing on to s any more.
+// leave stops passing endpoints to s.
 func (f *feed) leave(s *service.Service) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.to = slices.DeleteFunc(f.to, func(other *service.Service) bool { return other == s })
 }
 
-// heard tells how things stand.
+// heard returns the state of the feed.
 func (f *feed) heard() telemetry.Heard {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -259,19 +258,19 @@ func (f *feed) heard() telemetry.Heard {
 	return h
 }
 
-// firstSet bounds how long a snapshot waits for the first endpoints of what it
-// uses; after that it serves without them.
+// firstSet bounds how long a snapshot waits for the first endpoints of the services it uses. After that it serves
+// without them.
 const firstSet = 2 * time.Second
 
-// awaitFeeds waits until all that was started for this snapshot knows its endpoints, be
-// it from before the start, so that the first request finds them too, or has looked in vain.
+// awaitFeeds waits until every feed that was started for this snapshot knows its endpoints or has looked without
+// success, so that the first request finds them. Endpoints from before the start count, too.
 func (b *build) awaitFeeds() {
 	timer := time.NewTimer(firstSet)
 	defer timer.Stop()
 	for i, f := range b.feeds {
 		select {
 		case <-f.first:
-		case <-f.done: // it has logged why
+		case <-f.done: // the feed has logged why
 		case <-timer.C:
 			for _, late := range b.feeds[i:] {
 				late.tellMissing()
@@ -281,7 +280,7 @@ func (b *build) awaitFeeds() {
 	}
 }
 
-// tellMissing says that the first request may find no endpoint.
+// tellMissing logs that the first request may find no endpoint.
 func (f *feed) tellMissing() {
 	select {
 	case <-f.first:

@@ -16,11 +16,11 @@ import (
 	"github.com/weir-gateway/weir/internal/traffic/snapshot"
 )
 
-// built are the filters of one place, outermost first.
+// built are the filters of one route, backend or step, outermost first.
 type built struct {
 	policies   []filter.Policy
 	notes      []snapshot.FilterNote
-	at         []int  // for each note, which filter of the list it is of
+	at         []int  // for each note, the index of its filter in the list
 	cors       bool   // one of them answers preflights
 	body       *int64 // see filter.Policy
 	later      *filter.Later
@@ -31,8 +31,8 @@ type built struct {
 	alone      bool // none of them keeps anything of an exchange; see filter.Policy
 }
 
-// filters builds a list of filters in the fixed order, whatever order they were
-// written in. on names the place for explain, authority is the host of the one backend there.
+// filters builds a list of filters in the fixed order, regardless of the order in which they were written. on names the
+// place for explain; authority is the host of the only backend there.
 func (o *road) filters(list []config.Filter, on, authority string) built {
 	out := built{pure: true, alone: true}
 	for _, p := range o.inOrder(list) {
@@ -50,10 +50,10 @@ func (o *road) filters(list []config.Filter, on, authority string) built {
 		if policy.Later != nil {
 			out.later = policy.Later
 		}
-		if out.way == nil { // the outer one ends them
+		if out.way == nil { // the outermost one ends the sessions
 			out.way = policy.Way
 		}
-		if out.parts == nil && policy.Parts != nil { // the outer one answers
+		if out.parts == nil && policy.Parts != nil { // the outermost one answers
 			out.parts, out.partsBytes = policy.Parts, *policy.BodyBytes
 		}
 		out.policies = append(out.policies, policy)
@@ -66,11 +66,11 @@ func (o *road) filters(list []config.Filter, on, authority string) built {
 	return out
 }
 
-// placed is a filter with its definition and its place.
+// placed is a filter with its definition and position.
 type placed struct {
 	definition filter.Definition
 	stage      filter.Stage
-	nth        int // among those of its kind at this place
+	nth        int // among the filters of its kind at this place
 	at         int // in the list
 	use        config.Filter
 }
@@ -95,15 +95,15 @@ func (o *road) inOrder(list []config.Filter) []placed {
 	return chain
 }
 
-// pure tells of which stages the adapters only change what passes through them.
-// Those of a cache or a mirror remember requests, or send some of their own.
+// pure reports whether the adapters of a stage only change the messages that pass through them. The adapters of a cache
+// or a mirror remember requests, or send requests of their own.
 func pure(s filter.Stage) bool {
 	return s == filter.StageHeaders || s == filter.StageTransform || s == filter.StageRewrite || s == filter.StageRespond
 }
 
 func (o *road) env(p placed, authority string) filter.Env {
-	// What a filter keeps of its Env must not keep the build, so it goes by the notes,
-	// which let go of it.
+	// What a filter keeps of its Env must not keep the build in memory. Therefore the Env refers to the notes, which
+	// let go of the build.
 	notes, name := o.notes, p.use.Name
 	ask := &asking{o}
 	o.letGo = append(o.letGo, ask)
@@ -119,7 +119,7 @@ func (o *road) env(p placed, authority string) filter.Env {
 	}
 }
 
-// asking is a filter's way to its road, until that is laid.
+// asking gives a filter access to its road until the road is laid.
 type asking struct{ road *road }
 
 func (a *asking) backend(ref config.Ref) (http.RoundTripper, error) {
@@ -144,7 +144,7 @@ func (a *asking) way(name string) (auth.Way, error) {
 	return a.road.way(name)
 }
 
-// adapt puts the adapters around a backend, the one that sends later around all others.
+// adapt puts the adapters around a backend. The adapter that sends later goes around all others.
 func (f built) adapt(backend http.RoundTripper) http.RoundTripper {
 	var later func(http.RoundTripper) http.RoundTripper
 	for _, p := range slices.Backward(f.policies) {
@@ -161,7 +161,7 @@ func (f built) adapt(backend http.RoundTripper) http.RoundTripper {
 	return backend
 }
 
-// rehearsed is adapt for rehearsals. adds is told what is added to a request that does not show in it.
+// rehearsed is adapt for rehearsals. It calls adds with what is added to a request but cannot be seen in it.
 func (f built) rehearsed(backend http.RoundTripper, adds func(...string)) http.RoundTripper {
 	for _, p := range slices.Backward(f.policies) {
 		switch {
@@ -174,7 +174,7 @@ func (f built) rehearsed(backend http.RoundTripper, adds func(...string)) http.R
 	return backend
 }
 
-// rehearsing stands in, before an end, for what does more to a request than change it.
+// rehearsing stands, before a rehearsal's end, for a backend or adapter that does more to a request than change it.
 type rehearsing struct {
 	rehearse func(*http.Request) ([]string, error)
 	end      http.RoundTripper
@@ -191,7 +191,7 @@ func (r rehearsing) RoundTrip(req *http.Request) (*http.Response, error) {
 	return r.end.RoundTrip(req)
 }
 
-// tell does what the guards' own Tells do, nil where there are none.
+// tell returns a function that runs the Tells of all guards, or nil if there are none.
 func (f built) tell() func(*http.Request) *fault.Fault {
 	var tells []func(*http.Request) *fault.Fault
 	for _, p := range f.policies {

@@ -14,8 +14,8 @@ import (
 	"github.com/weir-gateway/weir/internal/traffic/snapshot"
 )
 
-// functions builds every function of the config, used by a route or not: a
-// mistake in it should not wait for its first route to be told.
+// functions builds every function of the config, whether a route uses it or not, so that a mistake is reported before a
+// route uses it.
 func (b *build) functions(s *snapshot.Snapshot) {
 	for i := range b.cfg.Functions {
 		f := &b.cfg.Functions[i]
@@ -32,12 +32,12 @@ func (b *build) functions(s *snapshot.Snapshot) {
 			continue
 		}
 		if !noteFunction(s, f, made) {
-			b.warnOfFunction(f) // where it is started, its own log tells
+			b.warnOfFunction(f) // if the function is started, its own log reports this
 		}
 	}
 }
 
-// noteFunction has the status of a function told; it tells whether that runs.
+// noteFunction adds the status of a running function to the snapshot. It reports whether the function runs.
 func noteFunction(s *snapshot.Snapshot, f *config.Function, made resolved) bool {
 	running, ok := made.identity.(*runningFunction)
 	if ok {
@@ -46,10 +46,10 @@ func noteFunction(s *snapshot.Snapshot, f *config.Function, made resolved) bool 
 	return ok
 }
 
-// noteInlined does so for those that only routes name.
+// noteInlined does the same for functions that only routes name.
 func (b *build) noteInlined(s *snapshot.Snapshot) {
 	for _, f := range b.inlined {
-		if made, err := b.function(f); err == nil { // else its route was told
+		if made, err := b.function(f); err == nil { // an error was reported for the route
 			noteFunction(s, f, made)
 		}
 	}
@@ -74,7 +74,7 @@ func (b *build) function(f *config.Function) (resolved, error) {
 	return resolved{roundTripper: running.backend, state: running.describe, identity: running}, nil
 }
 
-// warnOfFunction tells what a function needs that is not on this machine.
+// warnOfFunction warns of what a function needs but this machine does not have.
 func (b *build) warnOfFunction(f *config.Function) {
 	d, ok := b.compiler.parts.function(f.Kind)
 	if !ok {
@@ -94,8 +94,7 @@ func (b *build) functionEnv(f *config.Function) function.Env {
 	return env
 }
 
-// functionPart gives a function, or one function of an app where the reference
-// names one.
+// functionPart returns a function, or one function of an app if the reference names one.
 func (b *build) functionPart(f *config.Function, part string) (resolved, error) {
 	found, err := b.function(f)
 	if err != nil {
@@ -121,8 +120,8 @@ func (b *build) functionPart(f *config.Function, part string) (resolved, error) 
 	return found, nil
 }
 
-// checkPaths says why requests of a route cannot be sent to the function that a backend of it
-// names within an app. What a filter makes of their paths is not known here.
+// checkPaths returns an error if requests of a route cannot be sent to the function within an app that a backend of the
+// route names. It skips routes and backends with a rewrite filter, whose resulting paths are not known here.
 func (b *build) checkPaths(r *config.Route, use *config.Backend) error {
 	_, part := use.Ref.Function()
 	f, ok := b.meant(use.Ref).(*config.Function)
@@ -136,7 +135,7 @@ func (b *build) checkPaths(r *config.Route, use *config.Backend) error {
 	}
 	for _, m := range r.Matches {
 		path, err := pattern.ParsePath(m.Path.Pattern)
-		if err != nil { // it was told, or is no pattern of this grammar
+		if err != nil { // it was reported, or is not a pattern of this grammar
 			continue
 		}
 		captured := func(name string) bool {
@@ -149,7 +148,7 @@ func (b *build) checkPaths(r *config.Route, use *config.Backend) error {
 	return nil
 }
 
-// labelled tells of hosts that capture a label by that name.
+// labelled returns a function that reports whether a host pattern captures a label by that name.
 func labelled(name string) func(host string) bool {
 	return func(text string) bool {
 		host, err := pattern.ParseHost(text)
@@ -160,24 +159,24 @@ func labelled(name string) func(host string) bool {
 // runningFunction is a function as it is kept.
 type runningFunction struct {
 	backend function.Backend
-	config  any // the latest that it was built or tuned with
+	config  any // the latest config that it was built or tuned with
 	home    home
 	asked   []question
 }
 
-// home is where a function is by its config.
+// home is where a function is, according to its config.
 type home struct {
-	dir             string // what the config's paths are relative to
+	dir             string // the config's paths are relative to it
 	region, account string
-	bounds          string // within which it is called
+	bounds          string // the bounds for calls to the function
 }
 
 func homeOf(env function.Env) home {
 	return home{env.Dir, env.Region, env.Account, env.Bounds.String()}
 }
 
-// runningFunction keeps the running one where only tunable fields changed, and
-// otherwise makes a successor, beside which the one before drains.
+// runningFunction keeps the running function if only tunable fields changed. Otherwise it makes a successor, and the
+// previous function drains beside it.
 func (b *build) runningFunction(d function.Definition, env function.Env, f *config.Function) (*runningFunction, error) {
 	known := inGroup(f.Group, f.Name)
 	env.Life, env.Attempts = b.functionMeter(known), b.backendMeter(d.Scheme.Name+":"+known)
@@ -233,7 +232,7 @@ func (f *runningFunction) describe() []string {
 	return lines
 }
 
-// describeRemote says it of a function that runs elsewhere.
+// describeRemote does so for a function that runs elsewhere.
 func (f *runningFunction) describeRemote(s function.Status) []string {
 	line := s.Remote
 	if s.Problem != "" {

@@ -14,7 +14,7 @@ import (
 	"github.com/weir-gateway/weir/internal/wire/transport"
 )
 
-// selection is by which rules the endpoints of a service may be asked that is called as id says.
+// selection returns the rules by which the endpoints of a service with transport id may be asked.
 func (b *build) selection(s *config.Service, id transportIdentity) (service.Selection, error) {
 	rules := service.Selection{
 		Outlier: *cmp.Or(s.Outlier, config.DefaultOutlier()), Hold: *cmp.Or(s.Hold, config.DefaultHold()), Panic: config.PanicOr(s.Panic),
@@ -42,9 +42,8 @@ func (b *build) selection(s *config.Service, id transportIdentity) (service.Sele
 	return rules, err
 }
 
-// checkCaller gives connections for checks alone, with the bounds of those for requests and,
-// unless the config says otherwise, their TLS. What listens at a port of its own speaks
-// HTTP/1.1 to whoever asks for a path.
+// checkCaller returns separate connections for health checks. They have the bounds of the connections for requests and,
+// unless the config says otherwise, their TLS. For a check of a path on a separate port they use HTTP/1.1.
 func (b *build) checkCaller(h *config.Health, id transportIdentity) (caller *transport.Transport, key string, err error) {
 	o := id.options
 	o.Connect = h.Within

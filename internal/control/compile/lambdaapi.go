@@ -14,9 +14,8 @@ import (
 	"github.com/weir-gateway/weir/internal/traffic/snapshot"
 )
 
-// lambdaAPI makes the listener of the API of AWS Lambda: its operations are routes of
-// their own, so that they are counted, logged and explained like all others. What it
-// takes to do later is done by s.
+// lambdaAPI makes the listener of the AWS Lambda API. Its operations are routes of their own, so that they are counted,
+// logged and explained like all others. The snapshot s sends the events that the API accepts for later.
 func (b *build) lambdaAPI(l config.Listener, s *snapshot.Snapshot) *snapshot.Listener {
 	options := b.lambdaOptions()
 	api := lambdaapi.New(options)
@@ -39,7 +38,7 @@ func (b *build) lambdaAPI(l config.Listener, s *snapshot.Snapshot) *snapshot.Lis
 		}
 	}
 	made := b.listener(l, rules)
-	made.WrongMethod = http.StatusNotFound // the last of the operations answers it
+	made.WrongMethod = http.StatusNotFound // the last operation answers it
 	return made
 }
 
@@ -68,7 +67,7 @@ func (b *build) lambdaOptions() lambdaapi.Options {
 	for i := range b.cfg.Functions {
 		f := &b.cfg.Functions[i]
 		running, err := b.function(f)
-		if err != nil || f.Group != "" { // it was told; a team's own are reached by its routes
+		if err != nil || f.Group != "" { // the error was reported; a team's own functions are reached by its routes
 			continue
 		}
 		o.Functions = append(o.Functions, lambdaapi.Function{Name: f.Name, Backend: running.identity.(*runningFunction).backend}) //nolint:forcetypeassert // a started one
@@ -76,8 +75,8 @@ func (b *build) lambdaOptions() lambdaapi.Options {
 	return o
 }
 
-// held is what the API before this one keeps in memory, too: its calls may be under way, and
-// its events wait.
+// held returns the state in memory that this API shares with the one before it, which may still have calls under way
+// and events waiting.
 func (b *build) held() *lambdaapi.Held {
 	held, _ := keep(b, config.LambdaAPIName, always[*lambdaapi.Held], func() (*lambdaapi.Held, func(context.Context), error) {
 		held := lambdaapi.NewHeld()
@@ -86,7 +85,7 @@ func (b *build) held() *lambdaapi.Held {
 	return held
 }
 
-// eventQueue is where events are kept; nil: in memory, as without a state folder.
+// eventQueue returns where events are kept; nil: in memory, as without a state folder.
 func (b *build) eventQueue(c *config.LambdaAPI) *queue.Queue {
 	q := b.compiler.options.Queue
 	if q == nil {
@@ -102,7 +101,7 @@ func (b *build) eventQueue(c *config.LambdaAPI) *queue.Queue {
 	return q
 }
 
-// keyPart reads a part of a key. An empty one would let everybody in.
+// keyPart reads a part of a key. An empty key would let every client in.
 func (b *build) keyPart(s config.Secret) secret.Value {
 	value, err := s.Read(b.compiler.options.Secret)
 	switch {

@@ -10,7 +10,7 @@ import (
 	"github.com/weir-gateway/weir/internal/traffic/variant"
 )
 
-// queue gives the queue to a filter, nothing where a config is only checked.
+// queue returns the queue for a filter, or nil if a config is only checked.
 func (o *road) queue() (*queue.Queue, error) {
 	if !o.start {
 		return nil, nil
@@ -20,7 +20,7 @@ func (o *road) queue() (*queue.Queue, error) {
 	return q, err
 }
 
-// bounds are where what a filter of the route calls itself may be.
+// bounds returns the bounds of the addresses that a filter of the route calls itself.
 func (o *road) bounds() *egress.Bounds {
 	group, from := o.route.Group, o.route.Origin
 	bounds := o.cfg.Bounds(group, from)
@@ -28,11 +28,11 @@ func (o *road) bounds() *egress.Bounds {
 	return bounds
 }
 
-// jobs is what explain calls the backend that tells of jobs.
+// jobs is the name under which explain shows the backend that reports the status of jobs.
 const jobs = "jobs"
 
-// status lays the second road of a route that sends later: the same guards, with who tells of
-// jobs at its end.
+// status lays the second road of a route that sends later: it has the same guards, and ends in the backend that reports
+// the status of jobs.
 func (o *road) status(onRoute built) {
 	later := onRoute.later
 	if later == nil {
@@ -51,7 +51,7 @@ func (o *road) status(onRoute built) {
 	o.target.Jobs = &told
 }
 
-// addStatus adds the rules of that road.
+// addStatus adds the rules of the second road.
 func (l *laid) addStatus(cfg *config.Config, matches rules) {
 	if l.target.Jobs == nil {
 		return
@@ -61,7 +61,7 @@ func (l *laid) addStatus(cfg *config.Config, matches rules) {
 	}
 }
 
-// statusMatches are those of whom a job is asked of.
+// statusMatches returns the matches of requests that ask for a job's status or cancel it.
 func statusMatches(path string, r *config.Route) []config.Match {
 	var list []config.Match
 	for _, method := range []string{http.MethodGet, http.MethodDelete} {

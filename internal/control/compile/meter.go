@@ -8,8 +8,8 @@ import (
 	"github.com/weir-gateway/weir/internal/traffic/service"
 )
 
-// meter keeps a meter as a part of its own, so that it counts on from one snapshot
-// to the next and its series go with the last one that has its name.
+// meter keeps a meter as a separate part, so that it continues to count from one snapshot to the next, and its series
+// end with the last meter of its name.
 func meter[M any](b *build, kind, name string, take func(name string) (*M, func())) *M {
 	if !b.start {
 		return nil
@@ -21,7 +21,7 @@ func meter[M any](b *build, kind, name string, take func(name string) (*M, func(
 	return m
 }
 
-// meterName is the name of the part that a meter is.
+// meterName is the name of a meter's part.
 func meterName(kind, name string) string { return "meter of " + kind + " " + name }
 
 func (b *build) routeMeter(name string) *telemetry.Route {
@@ -36,7 +36,7 @@ func (b *build) functionMeter(name string) *telemetry.Function {
 	return meter(b, "function", name, b.compiler.options.Metrics.Function)
 }
 
-// stepMeter is of a step that has a cache.
+// stepMeter returns the meter of a step with a cache.
 func (b *build) stepMeter(composition, step string, notes *recorder) *telemetry.StepCache {
 	const kind = "step cache"
 	name := composition + " " + step // a step has no space in its name
@@ -46,7 +46,7 @@ func (b *build) stepMeter(composition, step string, notes *recorder) *telemetry.
 	})
 }
 
-// inGroup is a name that no other group's has.
+// inGroup returns a name that is unique across groups.
 func inGroup(group, name string) string {
 	if group == "" {
 		return name
@@ -54,7 +54,7 @@ func inGroup(group, name string) string {
 	return group + "/" + name
 }
 
-// endpointsOf tells a scrape how a service is doing.
+// endpointsOf returns a function that reports the state of a service to a scrape.
 func endpointsOf(s *runningService) func() telemetry.Endpoints {
 	return func() telemetry.Endpoints {
 		status := s.service.Status()
@@ -71,7 +71,7 @@ func endpointsOf(s *runningService) func() telemetry.Endpoints {
 	}
 }
 
-// instancesOf tells a scrape how a function is doing.
+// instancesOf returns a function that reports the state of a function to a scrape.
 func instancesOf(f function.Backend) func() telemetry.Instances {
 	return func() telemetry.Instances {
 		s := f.Status()

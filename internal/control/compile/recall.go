@@ -9,19 +9,18 @@ import (
 	"github.com/weir-gateway/weir/internal/config"
 )
 
-// A part of a config that says the same as before, and for which everything that was
-// asked while it was made would be answered the same again, need not be made again.
-// So one changed route costs one route, and a secret, a service or a way of
-// recognising callers that has changed costs those that use it.
+// A part of a config need not be made again if it says the same as before and if everything that was asked while it was
+// made would be answered the same again. So one changed route costs one route, and a changed secret, service or way of
+// recognising callers costs those parts that use it.
 
-// question is something that was asked for, with what identified the answer.
+// question is something that was asked for, with what identifies the answer.
 type question struct {
-	again func(*build) any // comparable; nil where there is no answer
+	again func(*build) any // comparable; nil if there is no answer
 	got   any
 }
 
-// stillSo tells whether all would be answered the same now. The parts among the
-// answers are used by this build from then on.
+// stillSo reports whether all questions would be answered the same now. The parts among the answers are then used by
+// this build.
 func (b *build) stillSo(asked []question) bool {
 	for _, q := range asked {
 		if now := q.again(b); now == nil || now != q.got {
@@ -31,9 +30,9 @@ func (b *build) stillSo(asked []question) bool {
 	return true
 }
 
-// recorder answers what a part asks for while it is made, and notes it.
+// recorder answers what a part asks for while it is made, and records the questions.
 type recorder struct {
-	build   *build // nil once the part is made, so that a part which keeps its Env keeps no config
+	build   *build // nil once the part is made, so that a part that keeps its Env does not keep the config
 	resolve func(secret.Template) (secret.Value, error)
 	asked   []question
 }
@@ -52,7 +51,7 @@ func (c *recorder) done() []question {
 	return c.asked
 }
 
-// errMade is told to a part that asks when it should serve.
+// errMade is the error for a part that asks while it should serve.
 var errMade = errors.New("this can be asked for only while the config is compiled")
 
 // secret resolves a secret.
@@ -64,7 +63,7 @@ func (c *recorder) secret(t secret.Template) (secret.Value, error) {
 	return value, err
 }
 
-// secretDigest identifies a secret's value, nil where it cannot be read.
+// secretDigest identifies a secret's value; nil if it cannot be read.
 func (b *build) secretDigest(t secret.Template) any {
 	value, err := b.compiler.options.Secret(t)
 	if err != nil {
@@ -75,8 +74,7 @@ func (b *build) secretDigest(t secret.Template) any {
 
 func digestOf(value secret.Value) any { return sha256.Sum256([]byte(value.Reveal())) }
 
-// keep gives state that lives longer than one snapshot, nothing where a config is
-// only checked.
+// keep returns state that lives longer than one snapshot, or nil if a config is only checked.
 func (c *recorder) keep(name string, makeIt func() (any, func(context.Context), error)) (any, error) {
 	switch {
 	case c.build == nil:
@@ -89,21 +87,21 @@ func (c *recorder) keep(name string, makeIt func() (any, func(context.Context), 
 	return value, err
 }
 
-// uses notes a part by its name, where this build has it.
+// uses records a part by its name, if this build has it.
 func (c *recorder) uses(name string) {
 	if p, ok := c.build.used.parts[name]; ok {
 		c.note(func(b *build) any { return b.again(name) }, p)
 	}
 }
 
-// await lets the build wait for something before it serves.
+// await makes the build wait for something before it serves.
 func (c *recorder) await(what string, ready <-chan struct{}) {
 	if c.build != nil {
 		c.build.awaited = append(c.build.awaited, awaited{what, ready})
 	}
 }
 
-// again uses a part that lives, and gives it; nil where it does not.
+// again uses a live part and returns it; nil if there is none with that name.
 func (b *build) again(name string) any {
 	if p, ok := b.used.parts[name]; ok {
 		return p
@@ -115,8 +113,7 @@ func (b *build) again(name string) any {
 	return nil
 }
 
-// backend resolves a reference for one who calls as a route does. calls holds no more
-// of the config than that.
+// backend resolves a reference with the settings of calls, which holds no more of the config than they need.
 func (c *recorder) backend(calls *config.Route, ref config.Ref) (resolved, error) {
 	found, err := c.build.backend(calls, ref)
 	if err == nil {

@@ -13,32 +13,30 @@ import (
 	"github.com/weir-gateway/weir/internal/traffic/snapshot"
 )
 
-// registry is this process's own, for those who look for endpoints in it; nil: there is none.
+// registry returns this process's own registry for those parts that look for endpoints in it; nil: there is none.
 func (b *build) registry() *registry.Registry {
 	switch r := b.compiler.options.Registry; {
 	case b.cfg.Registry == nil:
 		return nil
-	case r == nil || !b.start: // nobody asks this one
-		made, _ := registry.New(registry.Options{}) // without a folder there is nothing to fail
+	case r == nil || !b.start: // nothing asks this one
+		made, _ := registry.New(registry.Options{}) // without a folder nothing can fail
 		return made
 	default:
 		return r
 	}
 }
 
-// hasRegistry is the question that a source asks whose services are looked for in it.
+// hasRegistry reports whether the config has a registry, for the sources that look for services in it.
 func hasRegistry(b *build) any { return b.cfg.Registry != nil }
 
-// runningAPI is the API of the registry as it is kept: those who watch go on over a change
-// of the config that does not concern them.
+// runningAPI is the API of the registry as it is kept. Watches continue over config changes that do not concern them.
 type runningAPI struct {
 	api   *registryapi.API
 	says  config.Registry
 	asked []question
 }
 
-// openRegistry opens the registry of a config that has one, before anybody looks for endpoints
-// in it.
+// openRegistry opens the registry if the config has one, before any part looks for endpoints in it.
 func (b *build) openRegistry() {
 	c, r := b.cfg.Registry, b.compiler.options.Registry
 	if c == nil || r == nil || !b.start {
@@ -48,8 +46,8 @@ func (b *build) openRegistry() {
 	b.used.tune("limits of the registry", func() { r.Limit(c.Limits) })
 }
 
-// registryListener makes the listener of the registry: its operations are routes of their
-// own, so that they are counted, logged and explained like all others.
+// registryListener makes the listener of the registry. Its operations are routes of their own, so that they are
+// counted, logged and explained like all others.
 func (b *build) registryListener(l config.Listener) *snapshot.Listener {
 	api := b.registryAPI()
 	var rules []route.Rule[*snapshot.Route]
@@ -68,7 +66,7 @@ func (b *build) registryListener(l config.Listener) *snapshot.Listener {
 	return made
 }
 
-// registryAPI gives the API that runs, where it says the same, else a new one.
+// registryAPI returns the running API if its config says the same, otherwise a new one.
 func (b *build) registryAPI() *registryapi.API {
 	c := b.cfg.Registry
 	if !b.start {
@@ -79,7 +77,7 @@ func (b *build) registryAPI() *registryapi.API {
 	running, _ := keep(b, "registry API", same, func() (*runningAPI, func(context.Context), error) {
 		notes := b.record()
 		api, err := b.makeRegistryAPI(notes)
-		return &runningAPI{api, *c, notes.done()}, nil, err // the error was told
+		return &runningAPI{api, *c, notes.done()}, nil, err // the error was reported
 	})
 	return running.api
 }
@@ -92,7 +90,8 @@ func (b *build) makeRegistryAPI(notes *recorder) (*registryapi.API, error) {
 	}), err
 }
 
-// registryTokens are known by their digests alone. A token that cannot be read lets nobody in.
+// registryTokens returns the tokens by their digests; only the digests are kept. A token that cannot be read lets no
+// client in.
 func (b *build) registryTokens(notes *recorder) (map[auth.Digest]*registryapi.Token, error) {
 	env := auth.Env{Secret: notes.secret, Checked: !b.start}
 	tokens := map[auth.Digest]*registryapi.Token{}
@@ -116,8 +115,7 @@ func (b *build) registryTokens(notes *recorder) (map[auth.Digest]*registryapi.To
 	return tokens, nil
 }
 
-// supersede ends the watches of an API that does not serve any more, once another snapshot
-// does.
+// supersede ends the watches of an API that no longer serves, once another snapshot serves.
 func (b *build) supersede() {
 	var now *registryapi.API
 	if p, ok := b.used.parts["registry API"]; ok {

@@ -31,8 +31,8 @@ type road struct {
 	target *snapshot.Route
 	notes  *recorder
 	broken string // why the route cannot serve
-	body   *int64 // the limit of request bodies that a filter says
-	// options of the proxy are complete when all backends are known.
+	body   *int64 // the limit of request bodies that a filter sets
+	// options of the proxy are complete once all backends are known.
 	options *proxy.Options
 	// services are those behind the route's variants.
 	services []*config.Service
@@ -41,37 +41,36 @@ type road struct {
 	letGo    []*asking
 }
 
-// laid is a road as it is kept, from one config to the next for as long as the route
-// says the same and what it uses is the same.
+// laid is a road as it is kept from one config to the next, as long as the route says the same and what it uses stays
+// the same.
 type laid struct {
-	route   *config.Route // the latest that says the same
+	route   *config.Route // the latest config that says the same
 	target  *snapshot.Route
 	matches []condition // of the route's matches, in their order
-	places  []place     // of the filters that target tells of
+	places  []place     // of the filters that target notes
 	asked   []question
 }
 
-// place is where a filter stands: on which of the backends, -1 for the route, and
-// which it is there.
+// place is where a filter is: the index of its backend, or -1 for the route, and its index there.
 type place struct{ backend, filter int }
 
-// condition is the when of a match, with the patterns beside it.
+// condition is the when of a match, with the patterns of the match.
 type condition struct {
 	holds      func(*http.Request) bool // nil for none
 	readsQuery bool
-	// readings are those of the match for each host; nil for one that cannot be read,
-	// which the table tells.
+	// readings are the match as read for each host. It is nil for a host that cannot be read; the routing table reports
+	// that.
 	readings []*route.Reading
 }
 
-// route adds the matches of a route to the rules of its listeners, and gives what it became.
+// route adds the matches of a route to the rules of its listeners, and returns the compiled route.
 func (b *build) route(r *config.Route, matches rules) *snapshot.Route {
 	l := b.laid(r)
 	l.addTo(b.cfg, matches)
 	return l.target
 }
 
-// laid gives the road of a route: the one before, or a new one.
+// laid returns the road of a route: the kept one or a new one.
 func (b *build) laid(r *config.Route) *laid {
 	name := "route " + r.Name
 	if p, ok := b.compiler.kept[name]; ok {
@@ -94,7 +93,7 @@ func (b *build) laid(r *config.Route) *laid {
 	}
 	if b.start && o.broken == "" && b.problems.Len() == told && b.used.parts[name] == nil {
 		b.used.add(name, l, end)
-	} else if end != nil { // what it told must be told again
+	} else if end != nil { // its problems must be reported again
 		b.used.own(end)
 	}
 	return l
@@ -152,26 +151,26 @@ func (o *road) lay() {
 	o.status(onRoute)
 }
 
-// placed notes where filters stand.
+// placed records where filters are.
 func (o *road) placed(f built, backend int) {
 	for _, at := range f.at {
 		o.places = append(o.places, place{backend, at})
 	}
 }
 
-// proxyTo is the proxy of a road whose end is backend.
+// proxyTo returns the proxy of a road that ends in backend.
 func proxyTo(options *proxy.Options, backend http.RoundTripper) http.Handler {
 	own := *options
 	own.Backend = backend
 	return proxy.New(own)
 }
 
-// resolve resolves a reference, and notes it.
+// resolve resolves a reference, and records it.
 func (o *road) resolve(ref config.Ref) (resolved, error) {
 	return o.notes.backend(&config.Route{Timeouts: o.route.Timeouts, Retry: o.route.Retry}, ref)
 }
 
-// move takes over the places of a route that says the same elsewhere.
+// move takes over the positions of a route that says the same but was written elsewhere.
 func (l *laid) move(r *config.Route) {
 	l.route = r
 	if !l.moved(r) {
@@ -186,7 +185,7 @@ func (l *laid) move(r *config.Route) {
 	for i := range target.Backends {
 		target.Backends[i].Origin = backendOrigin(r, i)
 	}
-	l.target = &target // the snapshot that serves has the other one
+	l.target = &target // the snapshot that serves uses the old one
 }
 
 func (l *laid) moved(r *config.Route) bool {
@@ -207,7 +206,7 @@ func (p place) filterOf(r *config.Route) *config.Filter {
 	return &r.Backends[p.backend].Filters[p.filter]
 }
 
-// backendOrigin is where the i-th backend was written, the route where there is none.
+// backendOrigin returns where the i-th backend was written, or where the route was if it has none.
 func backendOrigin(r *config.Route, i int) config.Origin {
 	if i < len(r.Backends) {
 		return r.Backends[i].Origin
@@ -215,8 +214,8 @@ func backendOrigin(r *config.Route, i int) config.Origin {
 	return r.Origin
 }
 
-// timeouts are the route's own, completed by those of its services, the longest
-// where these differ: the proxy holds them before it knows which variant answers.
+// timeouts returns the route's own timeouts, completed by those of its services. If those differ, the longest counts,
+// because the proxy needs the timeouts before it knows which variant answers.
 func (o *road) timeouts() config.Timeouts {
 	var longest config.Timeouts
 	for _, s := range o.services {
@@ -233,9 +232,9 @@ func longer(a, b time.Duration) time.Duration {
 	return max(a, b)
 }
 
-// bodyBytes is the limit of request bodies: the route's own, else that of all. What
-// only speaks gRPC has none of its own accord: a client's stream is as long as it
-// lives, and each message has gRPC's own limit.
+// bodyBytes returns the limit of request bodies: the route's own, otherwise the common one. A route whose backends all
+// speak only gRPC has no limit by default: a client's stream is as long as it lives, and each message has gRPC's own
+// limit.
 func (o *road) bodyBytes() int64 {
 	if o.body != nil {
 		return *o.body
@@ -251,7 +250,7 @@ func (o *road) bodyBytes() int64 {
 	return 0
 }
 
-// commonBodyBytes is the limit of all routes that have none of their own.
+// commonBodyBytes returns the limit of all routes without one of their own.
 func (o *road) commonBodyBytes() int64 {
 	limit := o.cfg.Limits.BodyBytes
 	o.notes.note(func(b *build) any { return b.cfg.Limits.BodyBytes }, limit)
@@ -284,7 +283,7 @@ func (l *laid) addMatch(cfg *config.Config, matches rules, m config.Match, when 
 	}
 }
 
-// hostsOf gives the hosts of a route, "" for any.
+// hostsOf returns the hosts of a route, "" for any.
 func hostsOf(r *config.Route) []string {
 	if len(r.Hosts) == 0 {
 		return []string{""}
@@ -292,14 +291,14 @@ func hostsOf(r *config.Route) []string {
 	return r.Hosts
 }
 
-// broken answers what a route that cannot serve answers.
+// broken returns the handler of a route that cannot serve.
 func broken(reason string) http.Handler {
 	f := fault.RouteBroken.New("", fault.Internal("%s", reason))
 	return proxy.New(proxy.Options{Backend: variant.Status{Fault: f}})
 }
 
-// fail reports what is wrong with a part of the route. A file is refused for it;
-// an object's route is broken instead, so that it costs nobody else's.
+// fail reports what is wrong with a part of the route. If the route comes from a file, the file is refused. An object's
+// route is marked as broken instead, so that it does not affect the routes of others.
 func (o *road) fail(at config.Origin, what string, err error) {
 	if o.route.Origin.Object != "" {
 		o.broken = cmp.Or(o.broken, fmt.Sprintf("%s: %v", what, err))
@@ -314,8 +313,7 @@ func (o *road) fail(at config.Origin, what string, err error) {
 	}
 }
 
-// variant builds one of the route's backends with its own adapters, and notes
-// it for explain.
+// variant builds one of the route's backends with its own adapters, and notes it for explain.
 func (o *road) variant(i int, use *config.Backend, onRoute built) variant.Variant {
 	end, name := o.end(use)
 	own := o.filters(use.Filters, name, o.authority(use.Ref))
@@ -350,7 +348,7 @@ func (o *road) variant(i int, use *config.Backend, onRoute built) variant.Varian
 	return v
 }
 
-// end is what answers a variant behind all filters, with the name that it is known by.
+// end returns what answers a variant behind all filters, and the name by which it is known.
 func (o *road) end(use *config.Backend) (end resolved, name string) {
 	switch {
 	case use.Status != 0:
@@ -375,7 +373,7 @@ func (o *road) end(use *config.Backend) (end resolved, name string) {
 	return end, name
 }
 
-// onlyAuthority is that of the route's only backend.
+// onlyAuthority returns the authority of the route's only backend.
 func (o *road) onlyAuthority() string {
 	if len(o.route.Backends) != 1 {
 		return ""
@@ -383,7 +381,7 @@ func (o *road) onlyAuthority() string {
 	return o.authority(o.route.Backends[0].Ref)
 }
 
-// authority is the host of a backend that is a URL, or a service that is found by one.
+// authority returns the host of a backend that is a URL, or of a service whose source is a URL.
 func (o *road) authority(ref config.Ref) string {
 	if s, ok := o.meant(ref).(*config.Service); ok && s.Source.Rest != "" {
 		ref = s.Source
@@ -391,16 +389,16 @@ func (o *road) authority(ref config.Ref) string {
 	return ref.Authority()
 }
 
-// hosts are the names that the route, or a listener of it, has without a wildcard. They are noted, for listeners
-// may be called otherwise while the route says the same.
+// hosts returns the host names without a wildcard of the route and its listeners. They are recorded, because the host
+// names of listeners may change while the route says the same.
 func (o *road) hosts() []string {
-	hosts, listeners := o.route.Hosts, o.route.Listeners // not the route, which a note would hold
+	hosts, listeners := o.route.Hosts, o.route.Listeners // not the route, which a recorded question would keep in memory
 	names := o.exact(hosts, listeners)
 	o.notes.note(func(b *build) any { return strings.Join(b.exact(hosts, listeners), " ") }, strings.Join(names, " "))
 	return names
 }
 
-// exact are those without a wildcard of a route's hosts and its listeners'.
+// exact returns the hosts without a wildcard among those of a route and of its listeners.
 func (b *build) exact(hosts, listeners []string) []string {
 	said := slices.Clone(hosts)
 	for _, l := range b.cfg.Listeners {
@@ -417,7 +415,7 @@ func (b *build) exact(hosts, listeners []string) []string {
 	return names
 }
 
-// answering names a backend that is none: the filters that answer instead.
+// answering returns the name for a missing backend: the filters that answer instead.
 func answering(filters []config.Filter) string {
 	names := make([]string, 0, len(filters))
 	for _, f := range filters {
@@ -426,7 +424,7 @@ func answering(filters []config.Filter) string {
 	return cmp.Or(strings.Join(names, "+"), snapshot.NoBackend)
 }
 
-// condition compiles a when, nil where it cannot be.
+// condition compiles a when; nil if it cannot be compiled.
 func (o *road) condition(e *config.Expr) *expr.Program {
 	p, err := expr.Compile(e.Source, expr.Bool, expr.Request)
 	if err != nil {
@@ -436,14 +434,14 @@ func (o *road) condition(e *config.Expr) *expr.Program {
 	return p
 }
 
-// variantCondition is a variant's when: its error is the answer.
+// variantCondition is the when of a variant. If it fails, its error is the answer.
 func (o *road) variantCondition(e *config.Expr) func(*http.Request) (bool, error) {
 	p := o.condition(e)
 	return func(r *http.Request) (bool, error) { return p.Bool(&expr.Input{Request: r}) }
 }
 
-// matchCondition is a match's when, nil for none: an error is no match. What it
-// reads of the query must be what the backend reads, so it says whether it does.
+// matchCondition is the when of a match, nil if there is none. If it fails, the match does not apply. It also says
+// whether it reads the query, because it must read there what the backend reads.
 func (o *road) matchCondition(m *config.Match) condition {
 	c := withoutCondition(o.route, m)
 	if m.When == nil {
@@ -474,7 +472,7 @@ func withoutCondition(r *config.Route, m *config.Match) condition {
 	return c
 }
 
-// sticky compiles the key that keeps a client on its share.
+// sticky compiles the key that keeps a client on its variant.
 func (o *road) sticky() func(*http.Request) (string, error) {
 	e := o.route.Sticky
 	if e == nil {

@@ -10,26 +10,25 @@ import (
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
 
-// secrets resolves what the configs of one Compiler refer to. Within one build
-// each secret is read once, so that a snapshot holds one value of it. One that the
-// config before could read and that is gone now keeps its value: the snapshot that
-// serves has it anyway, and what was mounted wrongly for one team should not keep
-// every other from changing.
+// secrets resolves what the configs of one Compiler refer to. Within one build each secret is read once, so that a
+// snapshot has one value of it. A secret that the previous config could read but that is gone now keeps its value: the
+// snapshot that serves has it anyway, and a wrong mount of one team should not keep every other team from making
+// changes.
 type secrets struct {
 	resolve func(secret.Template) (secret.Value, error)
-	watch   bool // note the files; not where a config is only checked
+	watch   bool // record the files; false if a config is only checked
 
 	mu    sync.Mutex
-	now   map[string]found // by the build under way, or the last one
+	now   map[string]found // read by the current build, or the last one
 	good  map[string]secret.Value
 	files map[string][sha256.Size]byte
 }
 
-// found is what became of one secret.
+// found is the result of reading one secret.
 type found struct {
 	value secret.Value
 	err   error
-	lost  error // why it could not be read, where value is the one from before
+	lost  error // why it could not be read, if value is the previous one
 }
 
 func newSecrets(o Options) *secrets {
@@ -43,7 +42,7 @@ func (s *secrets) begin() {
 	s.now, s.files = map[string]found{}, map[string][sha256.Size]byte{}
 }
 
-// get gives a secret's value.
+// get returns a secret's value.
 func (s *secrets) get(t secret.Template) (secret.Value, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -51,7 +50,7 @@ func (s *secrets) get(t secret.Template) (secret.Value, error) {
 	if f, ok := s.now[key]; ok {
 		return f.value, f.err
 	}
-	if s.watch { // before it is read, so that no change in between is missed
+	if s.watch { // before the file is read, so that no change in between is missed
 		maps.Copy(s.files, t.Files())
 	}
 	var f found
@@ -63,7 +62,7 @@ func (s *secrets) get(t secret.Template) (secret.Value, error) {
 	return f.value, f.err
 }
 
-// secretKey says what a template refers to, and is a secret itself.
+// secretKey identifies what a template refers to, and is a secret itself.
 func secretKey(t secret.Template) string {
 	var b strings.Builder
 	b.WriteString(t.Base)
@@ -73,7 +72,7 @@ func secretKey(t secret.Template) string {
 	return b.String()
 }
 
-// keep makes the values of the last build those that may stand for lost ones.
+// keep makes the values of the last build those that may replace lost ones.
 func (s *secrets) keep() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -85,14 +84,14 @@ func (s *secrets) keep() {
 	}
 }
 
-// all gives the files of the last build.
+// all returns the files of the last build.
 func (s *secrets) all() map[string][sha256.Size]byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return maps.Clone(s.files)
 }
 
-// warn tells of the secrets that the last build could not read.
+// warn adds a warning for each secret that the last build could not read.
 func (s *secrets) warn(ps *doc.Problems) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

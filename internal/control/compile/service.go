@@ -17,7 +17,7 @@ import (
 	"github.com/weir-gateway/weir/internal/traffic/snapshot"
 )
 
-// services checks every service of the long form, used by a route or not.
+// services checks every declared service, whether a route uses it or not.
 func (b *build) services() {
 	none := &config.Route{}
 	for i := range b.cfg.Services {
@@ -29,9 +29,8 @@ func (b *build) services() {
 	}
 }
 
-// runningService is a service as it is kept, with what feeds it. It outlives
-// its feed: when the config names other endpoints, those that stay keep what is
-// known of them.
+// runningService is a service as it is kept, with its feed. It outlives its feed: when the config names other
+// endpoints, the endpoints that stay keep what is known about them.
 type runningService struct {
 	service *service.Service
 	feed    atomic.Pointer[feed]
@@ -49,13 +48,13 @@ func (s *runningService) follow(f *feed) {
 	f.tell(s.service, before != nil && before.asksFor != f.asksFor)
 }
 
-// end lets the feed go on without it.
+// end detaches the service from its feed, which may continue, and closes the service.
 func (s *runningService) end() {
 	s.feed.Load().leave(s.service)
 	s.service.Close()
 }
 
-// heard tells how things stand with the endpoints, nil where the config itself names them.
+// heard reports how the endpoints were last heard of; nil if the config itself names them.
 func (s *runningService) heard() *telemetry.Heard {
 	f := s.feed.Load()
 	if f.fixed {
@@ -65,7 +64,7 @@ func (s *runningService) heard() *telemetry.Heard {
 	return &h
 }
 
-// kept tells when the endpoints were confirmed last, where that was before the start.
+// kept returns when the endpoints were last confirmed, if that was before the start.
 func (s *runningService) kept() time.Time {
 	if h := s.heard(); h != nil && h.Kept {
 		return h.Confirmed
@@ -73,8 +72,8 @@ func (s *runningService) kept() time.Time {
 	return time.Time{}
 }
 
-// service gives a route's view of a service, which is made if it does not live yet. Its
-// endpoints are called within bounds.
+// service returns a route's view of a service, which is made if it does not live yet. Its endpoints are called within
+// bounds.
 func (b *build) service(r *config.Route, s *config.Service, bounds *egress.Bounds) (resolved, error) {
 	if err, ok := b.told[s]; ok {
 		return resolved{}, err
@@ -101,31 +100,30 @@ func (b *build) service(r *config.Route, s *config.Service, bounds *egress.Bound
 	}, nil
 }
 
-// called is a service as some routes call it.
+// called is a service as called by some routes.
 type called struct {
 	service *config.Service
-	connect time.Duration // as the route says, 0 where it says nothing
+	connect time.Duration // set by the route; 0 if it sets none
 	bounds  string
 }
 
 type calledService struct {
-	running *runningService // nil where the config is only checked
+	running *runningService // nil if the config is only checked
 	says    *saying
 	err     error
 }
 
-// serviceIdentity is another one when the service runs under another identity, and
-// when its config says something else, for routes complete theirs by it.
+// serviceIdentity changes if the service runs under another identity or if its config says something else, because
+// routes complete their own config from it.
 type serviceIdentity struct {
 	running *runningService
 	says    *saying
 }
 
-// saying stands for what the config of a service says, but for its endpoints, which
-// concern no route.
+// saying stands for what the config of a service says, except for its endpoints, which do not concern routes.
 type saying struct{ service config.Service }
 
-// saying gives the one that is kept for as long as the service says the same.
+// saying returns the kept one for as long as the service says the same.
 func (b *build) saying(s *config.Service) *saying {
 	if !b.start {
 		return nil
@@ -134,11 +132,11 @@ func (b *build) saying(s *config.Service) *saying {
 	now.Endpoints = nil
 	said, _ := keep(b, "saying of service "+s.Group+"/"+s.Name, func(before *saying) bool { return config.Same(before.service, now) },
 		func() (*saying, func(context.Context), error) { return &saying{now}, nil, nil })
-	said.service = now // never one of a config that is gone
+	said.service = now // so that it does not keep an earlier config
 	return said
 }
 
-// call makes a service run as a route calls it, or finds it running.
+// call starts a service as a route calls it, or finds it running.
 func (b *build) call(r *config.Route, s *config.Service, bounds *egress.Bounds) (*runningService, error) {
 	next, err := b.newFeed(s)
 	if err != nil {
@@ -176,9 +174,9 @@ func (b *build) runningService(s *config.Service, next *feed, id transportIdenti
 		made := &runningService{service: service.New(service.Options{
 			Name: s.Name, Transport: connections, Balance: by, Selection: rules, Meter: count, Log: log,
 		})}
-		made.follow(endpoints) // at once, for nobody uses it yet
+		made.follow(endpoints) // at once, because nothing uses it yet
 		unwatch := count.Watch(endpointsOf(made))
-		return made, func(context.Context) { unwatch(); made.end() }, nil // feeds and transports are parts of their own
+		return made, func(context.Context) { unwatch(); made.end() }, nil // feeds and transports are separate parts
 	})
 	if err == nil {
 		b.used.tune(name, func() {
@@ -191,7 +189,7 @@ func (b *build) runningService(s *config.Service, next *feed, id transportIdenti
 	return running, err
 }
 
-// noteService notes a running service for who looks on.
+// noteService records a running service for status and metrics.
 func (b *build) noteService(s *config.Service, running *runningService) {
 	name := inGroup(s.Group, s.Name)
 	noted := b.noted[name]
@@ -205,7 +203,7 @@ func (b *build) noteService(s *config.Service, running *runningService) {
 	noted.running = append(noted.running, running)
 }
 
-// notedService is a service as it runs: more than once where it is called in more than one way.
+// notedService is a service as it runs: several times if it is called in several ways.
 type notedService struct {
 	source  string
 	running []*runningService
@@ -219,7 +217,7 @@ func (n *notedService) status() service.Status {
 	return service.Together(all)
 }
 
-// serviceNotes are the services that run.
+// serviceNotes returns the running services.
 func (b *build) serviceNotes() []snapshot.ServiceNote {
 	list := make([]snapshot.ServiceNote, 0, len(b.noted))
 	for _, name := range slices.Sorted(maps.Keys(b.noted)) {
@@ -229,7 +227,7 @@ func (b *build) serviceNotes() []snapshot.ServiceNote {
 	return list
 }
 
-// staticEndpoints are those that the config itself names.
+// staticEndpoints returns the endpoints that the config itself names.
 func staticEndpoints(s *config.Service) []string {
 	if len(s.Endpoints) == 0 {
 		if authority, isURL := strings.CutPrefix(s.Source.Rest, "//"); isURL {
@@ -244,12 +242,12 @@ func staticEndpoints(s *config.Service) []string {
 	return list
 }
 
-// resolver is how the names of a service are looked up, nil where nobody says.
+// resolver returns how the names of a service are looked up; nil if the config does not say.
 func (b *build) resolver(s *config.Service) *config.Resolver {
 	return cmp.Or(s.Resolver, b.cfg.Resolver)
 }
 
-// asksFor says whose endpoints are looked for, however that is done.
+// asksFor identifies whose endpoints are looked for, however that is done.
 func asksFor(s *config.Service) string {
 	names := []string{s.Source.String()}
 	for _, e := range s.Endpoints {
@@ -259,7 +257,7 @@ func asksFor(s *config.Service) string {
 	return strings.Join(names, " ")
 }
 
-// sourceKey says where endpoints come from, with everything that a provider is told.
+// sourceKey identifies where endpoints come from, with everything that a provider is given.
 func sourceKey(s *config.Service, names *config.Resolver) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s tls %t %s ", s.Source, s.TLS != nil, names.Key())

@@ -9,16 +9,15 @@ import (
 	"github.com/weir-gateway/weir/internal/discovery"
 )
 
-// source is an open discovery.Source with what it was opened by. It is closed when the last
-// feed of it has ended.
+// source is an open discovery.Source with the settings it was opened with. It is closed when its last feed has ended.
 type source struct {
 	open     discovery.Source
 	settings any
 	asked    []question
-	users    sync.WaitGroup // the feeds of it that run
+	users    sync.WaitGroup // its running feeds
 }
 
-// sources checks everything that is said of sources, used by a service or not.
+// sources checks all source settings, whether a service uses them or not.
 func (b *build) sources() {
 	for i := range b.cfg.Discoveries {
 		said := &b.cfg.Discoveries[i]
@@ -34,8 +33,8 @@ func (b *build) sources() {
 	}
 }
 
-// source gives the open source of a definition, which is opened if it is not, or was opened by
-// other settings or secrets.
+// source returns the open source of a definition. It opens the source if it is not open, or if it was opened with other
+// settings or secrets.
 func (b *build) source(d discovery.Definition) (*source, error) {
 	settings, said := b.settings(d)
 	if err, ok := b.told[said]; ok {
@@ -54,14 +53,14 @@ func (b *build) source(d discovery.Definition) (*source, error) {
 	})
 }
 
-// close ends the source when its feeds have ended, each of which ends by itself.
+// close closes the source once its feeds have ended. Each feed ends by itself.
 func (s *source) close(context.Context) {
 	s.users.Wait()
 	s.open.Close()
 }
 
-// provider makes the provider of a service, and gives the source that it belongs to, nil for none. own is the
-// service with what is said for all services.
+// provider makes the provider of a service. It also returns the source that the provider belongs to, nil for none. own
+// is the service completed with the settings for all services.
 func (b *build) provider(s, own *config.Service, env discovery.Env) (discovery.Provider, *source, error) {
 	d, _, ok := b.compiler.parts.provider(s)
 	if !ok {
@@ -82,7 +81,8 @@ func (b *build) provider(s, own *config.Service, env discovery.Env) (discovery.P
 	return made, from, err
 }
 
-// claimed gives the provider of a source that may know a service better than that of its own scheme.
+// claimed returns the provider of a source that claims the service because it may know it better than the provider of
+// its scheme, asWritten. If no source does, it returns asWritten.
 func (b *build) claimed(s *config.Service, env discovery.Env, asWritten discovery.Provider) (discovery.Provider, *source, error) {
 	for _, d := range b.compiler.parts.Providers {
 		if d.Claims == nil {
@@ -102,7 +102,7 @@ func (b *build) claimed(s *config.Service, env discovery.Env, asWritten discover
 	return asWritten, nil, nil
 }
 
-// settings are those of a kind of source, and where they are said; nil: nowhere.
+// settings returns the settings of a kind of source, and where the config has them; nil: it has none.
 func (b *build) settings(d discovery.Definition) (any, *config.Discovery) {
 	if said := b.cfg.DiscoveryOf(d.Kind); said != nil {
 		return said.Config, said

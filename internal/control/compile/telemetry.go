@@ -16,17 +16,17 @@ import (
 	"github.com/weir-gateway/weir/internal/traffic/snapshot"
 )
 
-// AccessLog is where access logs go that go to no file.
+// AccessLog holds the outputs of access logs that do not go to a file.
 type AccessLog struct {
 	Stdout, Stderr io.Writer
-	// Format is that of Stderr where the config names none; Level is the least level
-	// of what is written there, for the program's own log is there too.
+	// Format is the format on Stderr if the config names none. Level is the lowest level that is written there, because
+	// the program's own log goes there, too.
 	Format string
 	Level  slog.Leveler
 	Counts *accesslog.Counts
 }
 
-// telemetry builds what operators are told by.
+// telemetry builds the access log, the tracer and the scrape settings.
 func (b *build) telemetry(s *snapshot.Snapshot) {
 	s.Scrape = b.scrape()
 	if log := b.cfg.Telemetry.AccessLog.OrDefault(); log.To != config.Off && b.start {
@@ -37,14 +37,14 @@ func (b *build) telemetry(s *snapshot.Snapshot) {
 	}
 }
 
-// Traces are what a tracer needs that no config says.
+// Traces holds what a tracer needs that is not part of a config.
 type Traces struct {
 	Version string
 	Getenv  func(string) string // nil: there are no traces
 	Counts  *tracing.Counts
 }
 
-// tracer makes the tracer, or keeps the one that has the same settings.
+// tracer makes the tracer, or keeps the one with the same settings.
 func (b *build) tracer() *tracing.Tracer {
 	c, env := b.cfg.Telemetry.Traces, b.compiler.options.Traces
 	if env.Getenv == nil {
@@ -99,8 +99,8 @@ func (b *build) scrape() snapshot.Scrape {
 	return snapshot.Scrape{Open: m.Open, Token: token}
 }
 
-// accessLog opens the log, or keeps the one that has the same settings. It is nil
-// where it cannot be opened or has nowhere to go.
+// accessLog opens the log, or keeps the one with the same settings. It is nil if the log cannot be opened or has no
+// output.
 func (b *build) accessLog(c config.AccessLog) *accesslog.Log {
 	env := b.compiler.options.AccessLog
 	o := accesslog.Options{

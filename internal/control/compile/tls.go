@@ -13,8 +13,8 @@ import (
 	"github.com/weir-gateway/weir/internal/wire/secure"
 )
 
-// policy builds the server side of TLS for one listener, nil where it has none
-// or the config is only checked: nothing of its material is read then.
+// policy builds the server side of TLS for one listener. It is nil if the listener has none or if the config is only
+// checked; in both cases no keys or certificates are read.
 func (b *build) policy(l config.Listener) *secure.Policy {
 	if l.TLS == nil || l.TLS.Passthrough || !b.start {
 		return nil
@@ -43,7 +43,7 @@ func (b *build) policy(l config.Listener) *secure.Policy {
 	return p
 }
 
-// policyParts adds what is asked of clients, and the keys of session tickets.
+// policyParts adds what clients must present, and the keys of session tickets.
 func (b *build) policyParts(l config.Listener, o *secure.Options) error {
 	if l.TLS.ClientCA != nil {
 		ca, err := l.TLS.ClientCA.Read(b.compiler.options.Secret)
@@ -60,7 +60,7 @@ func (b *build) policyParts(l config.Listener, o *secure.Options) error {
 	return err
 }
 
-// judge warns of a certificate that clients will not take.
+// judge warns of a certificate that clients will not accept.
 func (b *build) judge(l config.Listener, c config.Certificate, leaf *x509.Certificate) {
 	warn := func(what, why, fix string) {
 		b.problems.Add(doc.Problem{
@@ -81,8 +81,8 @@ func (b *build) judge(l config.Listener, c config.Certificate, leaf *x509.Certif
 	}
 }
 
-// covers tells whether a certificate is for a listener's hostname, or at least
-// for some of the names that a wildcard stands for.
+// covers reports whether a certificate is valid for a listener's hostname or, if that is a wildcard, for at least some
+// of the names that it stands for.
 func covers(leaf *x509.Certificate, hostname string) bool {
 	suffix, wild := strings.CutPrefix(hostname, "*")
 	if !wild {

@@ -1,5 +1,5 @@
-// Package expect runs the tests of a config: each request is explained by the code
-// that serves, and the outcome is held against what the test expects. Nothing is sent.
+// Package expect runs the tests of a config. The code that serves requests explains each request, and the result is
+// compared with what the test expects. Nothing is sent.
 //
 //   - expect.go: what a test expects and what was found.
 //   - record.go: tests of what a config does today.
@@ -19,20 +19,20 @@ import (
 	"github.com/weir-gateway/weir/internal/traffic/snapshot"
 )
 
-// none is the name of no route and no backend.
+// none stands for no route and no backend.
 const none = "none"
 
-// Found is what becomes of a request.
+// Found is what happens to a request.
 type Found struct {
 	Listener string `json:"listener,omitempty"`
 	Route    string `json:"route"` // "none" for none
-	// Backends are those that may be asked: one, several where chance decides, none
-	// where the gateway answers by itself.
+	// Backends are the backends that may be asked: one, several if chance decides, or none if the gateway answers by
+	// itself.
 	Backends []string `json:"backends,omitempty"`
-	// Status is what the gateway answers. A request that is passed on counts as 200,
-	// for a backend is not asked. It is 0 where chance decides between two answers.
+	// Status is the status that the gateway answers. A request that is passed on counts as 200, because no backend is
+	// asked. It is 0 if chance decides between two answers.
 	Status int `json:"status"`
-	// Problem is the code of the problem that is answered, "" for none.
+	// Problem is the code of the problem in the answer, "" for none.
 	Problem string `json:"problem,omitempty"`
 }
 
@@ -40,11 +40,11 @@ type Found struct {
 type Result struct {
 	Test  config.Test
 	Found Found
-	// Failures are the expectations that do not hold, none where all do.
+	// Failures are the expectations that do not hold.
 	Failures []string
 }
 
-// Run runs tests against what would serve.
+// Run runs tests against the snapshot that would serve.
 func Run(s *snapshot.Snapshot, tests []config.Test) []Result {
 	results := make([]Result, len(tests))
 	for i, t := range tests {
@@ -53,7 +53,7 @@ func Run(s *snapshot.Snapshot, tests []config.Test) []Result {
 	return results
 }
 
-// Problems are the failures among results, each at its test.
+// Problems returns the failures among results, each at the position of its test.
 func Problems(results []Result) []doc.Problem {
 	var problems []doc.Problem
 	for _, r := range results {
@@ -67,7 +67,7 @@ func Problems(results []Result) []doc.Problem {
 	return problems
 }
 
-// Name is what people call a test: what it asks.
+// Name is how a test is called in messages: its request.
 func Name(t config.Test) string { return t.Request.Method + " " + t.Request.Host + t.Request.Path }
 
 func run(s *snapshot.Snapshot, t config.Test) Result {
@@ -101,7 +101,7 @@ func orNone(list []string) []string {
 	return list
 }
 
-// status is the status in words.
+// status returns the status in words.
 func (f Found) status() string {
 	switch {
 	case f.Status == 0:
@@ -113,7 +113,7 @@ func (f Found) status() string {
 	}
 }
 
-// find asks what becomes of a request.
+// find asks what happens to a request.
 func find(s *snapshot.Snapshot, q config.TestRequest) (Found, error) {
 	asked, err := question(s, q)
 	if err != nil {
@@ -142,7 +142,7 @@ func find(s *snapshot.Snapshot, q config.TestRequest) (Found, error) {
 	return found, nil
 }
 
-// behind adds what the backends that may be chosen make of it.
+// behind adds how the backends that may be chosen would answer.
 func (f *Found) behind(steps []snapshot.BackendStep) {
 	possible := slices.DeleteFunc(slices.Clone(steps), func(b snapshot.BackendStep) bool { return !b.Chosen })
 	if len(possible) == 0 { // chance decides among those without a condition
@@ -165,7 +165,7 @@ func (f *Found) behind(steps []snapshot.BackendStep) {
 	}
 }
 
-// question puts a request as explain reads it.
+// question turns a request into the form that explain reads.
 func question(s *snapshot.Snapshot, q config.TestRequest) (explain.Request, error) {
 	l, err := listener(s, q.Listener)
 	if err != nil {
@@ -192,7 +192,7 @@ func question(s *snapshot.Snapshot, q config.TestRequest) (explain.Request, erro
 	return asked, nil
 }
 
-// listener finds where a request comes in: by name, else the first one.
+// listener finds the listener that receives a request: by name, otherwise the first one.
 func listener(s *snapshot.Snapshot, name string) (*snapshot.Listener, error) {
 	for _, l := range s.Listeners {
 		if name == "" || l.Name == name {

@@ -10,10 +10,9 @@ import (
 	"github.com/weir-gateway/weir/internal/traffic/snapshot"
 )
 
-// Record makes tests of what a config does today: for each match of each route a
-// request that leads there, with the route, backend and status that were found. What
-// known tests ask already is left out. missed are the routes that no request was found
-// for, since another one comes first or an expression decides.
+// Record makes tests of what a config does today: for each match of each route a request that leads there, with the
+// route, backend and status that were found. It omits what known tests already ask. missed are the routes for which no
+// request was found, because another route comes first or an expression decides.
 func Record(s *snapshot.Snapshot, cfg *config.Config, known []config.Test) (tests []config.Test, missed []string) {
 	asked := map[string]bool{}
 	for _, t := range known {
@@ -38,7 +37,7 @@ func Record(s *snapshot.Snapshot, cfg *config.Config, known []config.Test) (test
 	return tests, missed
 }
 
-// key tells requests apart.
+// key identifies a request.
 func key(q config.TestRequest) string {
 	parts := []string{q.Method, q.Host + q.Path, q.Listener, q.As, q.Client, q.Body}
 	for _, h := range q.Headers {
@@ -47,10 +46,10 @@ func key(q config.TestRequest) string {
 	return strings.Join(parts, "\n")
 }
 
-// fillings are tried for parameters, for a literal of another route may be in the way.
+// fillings are values to try for parameters, because another route may have one of them as a literal.
 func fillings() []string { return []string{"1", "a", "x-1", "sample"} }
 
-// reach makes a test for each host of a match, where a request leads there.
+// reach makes a test for each host of a match for which a request leads to the route.
 func reach(s *snapshot.Snapshot, cfg *config.Config, r *config.Route, m *config.Match) []config.Test {
 	var tests []config.Test
 	hosts := r.Hosts
@@ -78,7 +77,7 @@ func reach(s *snapshot.Snapshot, cfg *config.Config, r *config.Route, m *config.
 	return tests
 }
 
-// request makes one that a match should take.
+// request makes a request that a match should take.
 func request(cfg *config.Config, r *config.Route, m *config.Match, host, filling string) (config.TestRequest, bool) {
 	q := config.TestRequest{Method: m.Method, Host: hostOf(host)}
 	if q.Method == "" {
@@ -115,7 +114,7 @@ func request(cfg *config.Config, r *config.Route, m *config.Match, host, filling
 	return q, ok
 }
 
-// hostOf is a host that a pattern covers.
+// hostOf returns a host that a pattern covers.
 func hostOf(pattern string) string {
 	if rest, ok := strings.CutPrefix(pattern, "*"); ok {
 		return "a" + rest
@@ -126,7 +125,7 @@ func hostOf(pattern string) string {
 	return pattern
 }
 
-// listenerOf is the listener that must be named, "" where the first one is meant.
+// listenerOf returns the listener that a test must name, or "" if it is the first one.
 func listenerOf(cfg *config.Config, r *config.Route) string {
 	for i, l := range cfg.Listeners {
 		if l.API != "" || len(r.Listeners) > 0 && !slices.Contains(r.Listeners, l.Name) {
@@ -140,7 +139,7 @@ func listenerOf(cfg *config.Config, r *config.Route) string {
 	return ""
 }
 
-// pathOf is a path that a match covers.
+// pathOf returns a path that a match covers.
 func pathOf(m config.PathMatch, filling string) (string, bool) {
 	switch {
 	case m.Exact != "":
@@ -165,7 +164,7 @@ func pathOf(m config.PathMatch, filling string) (string, bool) {
 	return path.String(), true
 }
 
-// valueOf is a value that a condition holds for.
+// valueOf returns a value that meets a condition.
 func valueOf(f config.FieldMatch) (string, bool) {
 	if !f.Regex {
 		return f.Value, true
@@ -177,7 +176,7 @@ func valueOf(f config.FieldMatch) (string, bool) {
 	return matching(parsed.Simplify())
 }
 
-// matching is a text that an expression matches, where one is easy to find.
+// matching returns a text that an expression matches, if one is easy to find.
 func matching(r *syntax.Regexp) (string, bool) {
 	switch r.Op {
 	case syntax.OpLiteral:
@@ -208,7 +207,7 @@ func matching(r *syntax.Regexp) (string, bool) {
 	}
 }
 
-// pick is a readable character of a class, which is pairs of bounds.
+// pick returns a readable character of a class, which is given as pairs of bounds.
 func pick(bounds []rune) rune {
 	for _, want := range "a1A-_." {
 		for i := 0; i+1 < len(bounds); i += 2 {

@@ -10,12 +10,11 @@ import (
 	"github.com/weir-gateway/weir/internal/traffic/snapshot"
 )
 
-// ErrNoComposition says that there is nothing to draw.
+// ErrNoComposition reports that there is nothing to draw.
 var ErrNoComposition = errors.New("no composition answers this request, and only those are drawn")
 
-// Diagram writes the compositions among the backends of e as a flowchart for Mermaid
-// (https://mermaid.js.org), one for all: an arrow leads from each step to those that
-// read it. The error is ErrNoComposition, or w's own.
+// Diagram writes the compositions among the backends of e as one flowchart for Mermaid (https://mermaid.js.org). An
+// arrow leads from each step to the steps that read it. The error is ErrNoComposition, or w's own.
 func Diagram(w io.Writer, e snapshot.Explanation) error {
 	var b strings.Builder
 	b.WriteString("flowchart LR\n")
@@ -35,8 +34,7 @@ func Diagram(w io.Writer, e snapshot.Explanation) error {
 	return err //nolint:wrapcheck // the writer's own
 }
 
-// drawing writes one composition. Its nodes are called by number, for names of steps may
-// be words of Mermaid's.
+// drawing writes one composition. Its nodes are named by number, because the name of a step may be a Mermaid keyword.
 type drawing struct {
 	*strings.Builder
 
@@ -75,8 +73,8 @@ func (d *drawing) linef(format string, a ...any) {
 	d.WriteString("  " + fmt.Sprintf(format, a...) + "\n")
 }
 
-// label quotes the lines of a node's text. Entities keep what is in it from being read as
-// Mermaid's own or as HTML.
+// label quotes the lines of a node's text. It uses entities so that Mermaid does not take the text for its own syntax
+// or for HTML.
 func label(lines ...string) string {
 	entities := strings.NewReplacer(`"`, "#quot;", "<", "#lt;", ">", "#gt;", "&", "#amp;", "#", "#35;", "`", "#96;", "\n", " ")
 	for i := range lines {

@@ -1,6 +1,5 @@
-// Package explain asks a snapshot what it would do with a request that is
-// described on the command line or to the admin API, and writes the answer for
-// people. The decisions are the snapshot's own (snapshot.Explain).
+// Package explain asks a snapshot what it would do with a request that is described on the command line or to the admin
+// API, and formats the answer for people. The decisions are the snapshot's own (snapshot.Explain).
 package explain
 
 import (
@@ -26,16 +25,16 @@ type Request struct {
 	Method  string
 	URL     string   // absolute, or a path, which goes to host "localhost"
 	Headers []string // "Name: value"
-	Body    *string  // of which only the parts of a batch are read; nil: it is not known
-	// As is who is calling: a subject, or a JSON object of claims; "" nobody.
+	Body    *string  // only the parts of a batch are read from it; nil: unknown
+	// As is the caller: a subject, or a JSON object of claims; "" for none.
 	As string
-	// Client is the address it comes from; "" 127.0.0.1.
+	// Client is the address that the request comes from; "" 127.0.0.1.
 	Client string
-	// Socket is where it arrives; "" the first one of the snapshot that fits the URL's scheme.
+	// Socket is the socket at which it arrives; "" the first one of the snapshot that fits the URL's scheme.
 	Socket string
 }
 
-// Run explains q. Errors are about the description, in words for who wrote it.
+// Run explains q. Errors are about the description, in words for its author.
 func Run(s *snapshot.Snapshot, q Request) (snapshot.Explanation, error) {
 	r, identity, err := q.Describe()
 	if err != nil {
@@ -56,7 +55,7 @@ func Run(s *snapshot.Snapshot, q Request) (snapshot.Explanation, error) {
 	return s.Explain(socket, r, peer, identity), nil
 }
 
-// Describe gives the request, which nobody may send, and who makes it, nil for nobody.
+// Describe returns the request, which must not be sent, and its caller, nil if there is none.
 func (q Request) Describe() (*http.Request, *exchange.Identity, error) {
 	r, err := q.request()
 	if err != nil {
@@ -109,7 +108,7 @@ func (q Request) request() (*http.Request, error) {
 	return r, nil
 }
 
-// written is the request target of an absolute URL, character by character.
+// written returns the request target of an absolute URL, character by character.
 func written(raw string) string {
 	_, rest, _ := strings.Cut(raw, "://")
 	rest, _, _ = strings.Cut(rest, "#")
@@ -123,7 +122,7 @@ func written(raw string) string {
 	return rest[i:]
 }
 
-// identity reads As: a JSON object is the claims, anything else the subject.
+// identity reads As. A JSON object is the claims; anything else is the subject.
 func (q Request) identity() (*exchange.Identity, error) {
 	if q.As == "" {
 		return nil, nil
@@ -146,7 +145,7 @@ func (q Request) identity() (*exchange.Identity, error) {
 	return id, nil
 }
 
-// socket chooses where the request arrives.
+// socket chooses the socket at which the request arrives.
 func (q Request) socket(s *snapshot.Snapshot, secure bool) (string, error) {
 	var names []string
 	for _, l := range s.Listeners {

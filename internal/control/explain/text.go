@@ -15,8 +15,8 @@ import (
 	"github.com/weir-gateway/weir/internal/traffic/snapshot"
 )
 
-// Text writes e for people, from the client's side to the backend's: what it
-// is, and on the right where that was written.
+// Text writes e for people, in order from the client to the backend. On the left is what applies, on the right where it
+// was written.
 func Text(w io.Writer, e snapshot.Explanation) error {
 	var text strings.Builder
 	text.WriteString(title(e) + "\n\n" + pageOf(e).String())
@@ -27,7 +27,7 @@ func Text(w io.Writer, e snapshot.Explanation) error {
 	return err
 }
 
-// partTitle says which request of a batch follows.
+// partTitle returns the heading for one request of a batch.
 func partTitle(part snapshot.ExplainedPart) string {
 	after := make([]string, len(part.After))
 	for i, id := range part.After {
@@ -40,7 +40,7 @@ func partTitle(part snapshot.ExplainedPart) string {
 	return text + ": " + title(part.Explanation)
 }
 
-// pageOf is an explanation without its title.
+// pageOf returns an explanation without its title.
 func pageOf(e snapshot.Explanation) *page {
 	p := &page{}
 	p.request(e)
@@ -88,7 +88,7 @@ func (p *page) request(e snapshot.Explanation) {
 	}
 }
 
-// matched tells the route, and why the others are not it.
+// matched shows the route, and why other routes do not match.
 func (p *page) matched(e snapshot.Explanation) {
 	switch {
 	case e.Route != nil:
@@ -113,7 +113,7 @@ func (p *page) matched(e snapshot.Explanation) {
 	}
 }
 
-// place is a rule as a config file has it.
+// place returns a rule in the form of a config file.
 func place(c route.Candidate) string {
 	method, path, _ := strings.Cut(c.Pattern, " ")
 	return strings.TrimSpace(method + " " + c.Host + path)
@@ -130,7 +130,7 @@ func filterNote(f snapshot.FilterStep) string {
 	return note
 }
 
-// verdict tells what a guard decides about this request.
+// verdict returns what a guard decides about this request.
 func verdict(f snapshot.FilterStep) string {
 	switch {
 	case f.Why != "":
@@ -142,7 +142,7 @@ func verdict(f snapshot.FilterStep) string {
 	}
 }
 
-// backend tells who may be asked, and with what.
+// backend shows which endpoints may be asked, and what they receive.
 func (p *page) backend(label string, e snapshot.Explanation, b snapshot.BackendStep) {
 	if b.Name == snapshot.NoBackend {
 		return // a filter answers
@@ -188,8 +188,8 @@ func (p *page) backend(label string, e snapshot.Explanation, b snapshot.BackendS
 	}
 }
 
-// steps tells what a composition calls: a number stands before the first of those
-// that wait for nothing of each other.
+// steps shows what a composition calls. Steps of one level do not wait for each other; the first step of each level has
+// the level's number.
 func (p *page) steps(list []snapshot.ComposedStep) {
 	level := 0
 	for _, s := range list {
@@ -209,7 +209,7 @@ func (p *page) steps(list []snapshot.ComposedStep) {
 	}
 }
 
-// plain is a line that a function may have written, without what a terminal would obey.
+// plain returns a line that a function may have written, without characters that a terminal would interpret.
 func plain(line string) string {
 	return strings.Map(func(r rune) rune {
 		if r == '\t' || unicode.IsPrint(r) {
@@ -219,7 +219,7 @@ func plain(line string) string {
 	}, line)
 }
 
-// choice tells when one of several backends is asked.
+// choice says when one of several backends is asked.
 func choice(e snapshot.Explanation, b snapshot.BackendStep) string {
 	text := "when " + b.When
 	if b.When == "" {
@@ -231,7 +231,7 @@ func choice(e snapshot.Explanation, b snapshot.BackendStep) string {
 	return text
 }
 
-// share is a weight among the others, as a percentage.
+// share returns the weight of a backend as a percentage of the weights of all backends without a condition.
 func share(e snapshot.Explanation, b snapshot.BackendStep) string {
 	total := 0
 	for _, other := range e.Backends {
@@ -249,10 +249,10 @@ func share(e snapshot.Explanation, b snapshot.BackendStep) string {
 	return strings.TrimSuffix(percent, ".0") + "%"
 }
 
-// shownEndpoints bounds how many are listed.
+// shownEndpoints is the maximum number of endpoints that are listed.
 const shownEndpoints = 5
 
-// endpoints lists who would be asked, "" where the backend's name says it all.
+// endpoints lists the endpoints that would be asked, "" if the backend's name already says it.
 func endpoints(b snapshot.BackendStep) string {
 	if len(b.Endpoints) == 1 && strings.HasSuffix(b.Name, "://"+b.Endpoints[0]) {
 		return ""
@@ -275,7 +275,7 @@ func leftText(e snapshot.LeftEndpoint) string {
 	return text
 }
 
-// stands tells of a service what is not as it should be.
+// stands lists what is not as it should be about a service.
 func stands(b snapshot.BackendStep) (list []string) {
 	switch b.Asks {
 	case service.AsksPanicked:
@@ -294,7 +294,7 @@ func stands(b snapshot.BackendStep) (list []string) {
 	return list
 }
 
-// answer tells what the client gets where no backend is asked.
+// answer shows what the client gets if no backend is asked.
 func (p *page) answer(e snapshot.Explanation) {
 	switch {
 	case e.Problem != nil:
@@ -318,7 +318,7 @@ func answerText(a *snapshot.Answer) string {
 	return strings.Join(strings.Fields(fmt.Sprint(a.Status, " ", a.Code, " ", a.Location)), " ")
 }
 
-// first gives label for the first line of a list.
+// first returns label for the first line of a list, and "" for the others.
 func first(label string, i int) string {
 	if i > 0 {
 		return ""
@@ -326,7 +326,7 @@ func first(label string, i int) string {
 	return label
 }
 
-// page lays rows out in three columns.
+// page formats rows in three columns.
 type page struct{ rows []row }
 
 type row struct{ label, text, origin string }
@@ -335,7 +335,7 @@ func (p *page) add(label, text, origin string) { p.rows = append(p.rows, row{lab
 
 const (
 	labelWidth = 11
-	widestText = 52 // a longer text pushes its own origin to the right, not everybody's
+	widestText = 52 // a longer text pushes only its own origin to the right
 )
 
 func (p *page) String() string {

@@ -1,15 +1,13 @@
-// Package follow decides which config serves. It follows the input (files, or the
-// URL of the command line), keeps what was last good of it, and puts something else
-// in its place where an operator says so.
+// Package follow decides which config serves. It follows the input (files, or the URL of the command line), remembers
+// its last good state, and serves something else in its place if an operator asks for that.
 //
-//   - follow.go: the input is read, and what becomes of it.
-//   - good.go: which of its changes can serve when not all of them can.
+//   - follow.go: reading the input, and what happens to it.
+//   - good.go: which of its changes can serve if not all of them can.
 //   - hold.go: what an operator puts in place of it, and for how long.
-//   - status.go: what is told of all that.
+//   - status.go: what is reported about all that.
 //
-// Whoever spoke last is heard. What an operator puts in place of the input (by the
-// admin API, or by going back to a config of before) holds until the input changes
-// into something that can serve, or until the operator lets go of it.
+// The latest instruction counts. What an operator puts in place of the input (through the admin API, or by going back
+// to an earlier config) holds until the input changes into something that can serve, or until the operator releases it.
 package follow
 
 import (
@@ -27,11 +25,11 @@ import (
 	"github.com/weir-gateway/weir/internal/control/source"
 )
 
-// DefaultMaxAge is how long ago a config may have served last to be served by a
-// start whose input cannot be.
+// DefaultMaxAge is how long ago a config may have last served for a start to serve it in place of an input that cannot
+// serve.
 const DefaultMaxAge = 24 * time.Hour
 
-// Where a config comes from.
+// The origins of a config.
 const (
 	FromInput    = "input"
 	FromAdmin    = "admin API"
@@ -39,43 +37,42 @@ const (
 	FromLastGood = "last good"
 )
 
-// Options are what a Follower is made of.
+// Options are the settings and collaborators of a Follower.
 type Options struct {
 	Input      source.Input
 	Vocabulary config.Vocabulary
 	Reconciler *reconcile.Reconciler
 	History    *history.History
-	// MaxAge replaces DefaultMaxAge; 0 leaves it.
+	// MaxAge replaces DefaultMaxAge; 0 keeps it.
 	MaxAge time.Duration
-	// Read is told after each decision what the input held when it was last read, and
-	// what the files held that what was tried and what serves name (Watcher.Follow);
-	// it may be nil.
+	// Read is called after each decision with what the input held when it was last read, and with the content of the
+	// files that the tried and the serving configs name (Watcher.Follow). It may be nil.
 	Read func(sources []config.Source, named source.Content)
 	Log  *slog.Logger
 }
 
-// Report is what became of a change.
+// Report is the result of a change.
 type Report struct {
 	reconcile.Report
 
-	// Bad are the files that were not taken over: what was last good of them serves.
+	// Bad are the files whose present text is not used; their last good text serves, and new files are left out.
 	Bad []Bad
-	// Sources are what was read, for whoever shows the lines that problems are about.
+	// Sources are what was read, so that a caller can show the lines that problems are about.
 	Sources []config.Source
 }
 
-// Follower makes one decision after the other. Its methods may be called concurrently.
+// Follower makes one decision after another. Its methods may be called concurrently.
 type Follower struct {
 	options Options
 
 	deciding sync.Mutex
 	// good is the text that each file of the input had when it last served, by path.
 	good map[string]config.Source
-	from string // where what serves comes from; "" while nothing serves
-	// seen is what the input held when it was last read, nil where it could not be.
+	from string // the origin of the config that serves; "" while none does
+	// seen is what the input held when it was last read, nil if it could not be read.
 	seen []config.Source
-	// named are the files that the latest attempts named as secrets and certificates,
-	// used those that what serves was made of.
+	// named are the files that the latest attempts named as secrets and certificates. used are those from which the
+	// serving config was made.
 	named, used source.Content
 
 	telling sync.Mutex
@@ -83,7 +80,7 @@ type Follower struct {
 	written *config.Config
 }
 
-// New makes a Follower; nothing is read before Start.
+// New makes a Follower. It reads nothing before Start.
 func New(o Options) *Follower {
 	if o.MaxAge <= 0 {
 		o.MaxAge = DefaultMaxAge
@@ -91,9 +88,9 @@ func New(o Options) *Follower {
 	return &Follower{options: o, good: map[string]config.Source{}, used: source.Content{}}
 }
 
-// Start makes the input serve, or what holds in place of it, or where that cannot
-// serve what was last good. The error is reconcile.ErrRefused where the report's
-// problems say why nothing serves; any other is about the machine.
+// Start makes the input serve, or the config that holds in its place. If neither can serve, it serves the last good
+// config. The error is reconcile.ErrRefused if the report's problems say why nothing serves; any other error is about
+// the machine.
 func (f *Follower) Start() (Report, error) {
 	defer f.decide()()
 	f.recall()
@@ -113,7 +110,7 @@ func (f *Follower) Start() (Report, error) {
 	return report, nil
 }
 
-// Read reads the input again. Where it cannot serve, what serves goes on.
+// Read reads the input again. If it cannot serve, the present config continues to serve.
 func (f *Follower) Read() (Report, error) {
 	defer f.decide()()
 	report, err := f.read()
@@ -121,14 +118,14 @@ func (f *Follower) Read() (Report, error) {
 	return report, err
 }
 
-// decide begins a decision, and gives what ends it.
+// decide begins a decision, and returns the function that ends it.
 func (f *Follower) decide() (end func()) {
 	f.deciding.Lock()
 	f.named = source.Content{}
 	return func() {
 		if f.options.Read != nil {
 			all := maps.Clone(f.used)
-			maps.Copy(all, f.named) // read later, if it is another
+			maps.Copy(all, f.named) // read later, if it differs
 			f.options.Read(f.seen, all)
 		}
 		f.deciding.Unlock()
@@ -153,14 +150,14 @@ func (f *Follower) read() (Report, error) {
 	}
 }
 
-// unreadable is an input that is not there. What serves goes on.
+// unreadable reports an input that cannot be read. The present config continues to serve.
 func (f *Follower) unreadable(err error) (Report, error) {
 	report := Report{Report: reconcile.Report{Time: time.Now(), Problems: []doc.Problem{{What: err.Error()}}}}
 	f.refuse(report, map[string][]doc.Problem{f.options.Input.Path: report.Problems})
 	return report, err
 }
 
-// settle makes serve what can of sources.
+// settle makes as much of sources serve as can serve.
 func (f *Follower) settle(sources []config.Source) (Report, error) {
 	first := f.attempt(sources, true)
 	if first.err == nil {
@@ -172,8 +169,7 @@ func (f *Follower) settle(sources []config.Source) (Report, error) {
 	return f.partly(sources, first, taken, bad)
 }
 
-// partly makes serve what a search has found of sources after a first attempt; nil
-// is nothing.
+// partly makes the sources serve that a search found after a first attempt. taken is nil if it found none.
 func (f *Follower) partly(sources []config.Source, first attempt, taken []config.Source, bad map[string][]doc.Problem) (Report, error) {
 	report := Report{Report: first.report, Sources: sources}
 	if taken != nil && (f.from == "" || source.Digest(taken) != f.serving() || f.namedChanged()) {
@@ -197,18 +193,18 @@ func (f *Follower) partly(sources []config.Source, first attempt, taken []config
 	return report, first.err
 }
 
-// serving is the digest of what serves.
+// serving returns the digest of the serving config.
 func (f *Follower) serving() string { return f.options.Reconciler.Serves().Digest }
 
-// attempt is one config on its way to serving.
+// attempt is the attempt to make one config serve.
 type attempt struct {
 	report reconcile.Report
-	// suspects are the files that have a part in why it cannot serve.
+	// suspects are the files that take part in the reason why it cannot serve.
 	suspects map[string]bool
 	err      error
 }
 
-// attempt loads sources and applies them, or only tries whether they can be.
+// attempt loads sources and applies them, or, without apply, only tries whether they could be applied.
 func (f *Follower) attempt(sources []config.Source, apply bool) attempt {
 	loaded, err := f.options.Input.LoadSources(sources, f.options.Vocabulary)
 	a := attempt{report: reconcile.Report{Digest: loaded.Digest, Time: time.Now(), Problems: loaded.Problems}, suspects: loaded.Bad}
@@ -240,7 +236,7 @@ func (f *Follower) attempt(sources []config.Source, apply bool) attempt {
 	return a
 }
 
-// name adds the files that an attempt named. What was noted first was read first.
+// name adds the files that an attempt named. A digest that is already there stays, because it was read first.
 func (f *Follower) name(files source.Content) {
 	for name, sum := range files {
 		if _, known := f.named[name]; !known {
@@ -249,7 +245,7 @@ func (f *Follower) name(files source.Content) {
 	}
 }
 
-// byFile sorts the errors among problems by their files.
+// byFile groups the errors among problems by file.
 func byFile(problems []doc.Problem) map[string][]doc.Problem {
 	files := map[string][]doc.Problem{}
 	for _, p := range problems {
@@ -269,7 +265,7 @@ func (f *Follower) took(from string, sources []config.Source) {
 	f.keep(from, sources)
 }
 
-// remember takes sources for the last good ones.
+// remember makes sources the last good ones.
 func (f *Follower) remember(sources []config.Source) {
 	clear(f.good)
 	for _, s := range sources {
@@ -277,7 +273,7 @@ func (f *Follower) remember(sources []config.Source) {
 	}
 }
 
-// keep adds what serves to the history, unless it serves already or only again.
+// keep adds the serving config to the history, unless it is the newest entry or serves again after a rollback.
 func (f *Follower) keep(from string, sources []config.Source) {
 	entries := f.options.History.Entries()
 	if from == FromRollback || len(entries) > 0 && entries[0].Digest == f.serving() {
@@ -296,7 +292,7 @@ func (f *Follower) keep(from string, sources []config.Source) {
 	f.complain(f.options.History.Add(entry, kept))
 }
 
-// complain tells that something could not be written, which is no reason not to serve.
+// complain logs that something could not be written. That is no reason not to serve.
 func (f *Follower) complain(err error) {
 	if err != nil {
 		f.options.Log.Error("a restart may not find what serves now", "error", err)

@@ -13,13 +13,13 @@ import (
 	"github.com/weir-gateway/weir/internal/control/reconcile"
 )
 
-// edit is what has happened to one file since it was last good.
+// edit is how one file has changed since it was last good.
 type edit struct {
 	path          string
-	before, after *config.Source // nil: it was not there, it is not there any more
+	before, after *config.Source // nil: the file did not exist, or no longer exists
 }
 
-// edits tells what has happened to the files, in the order of their names.
+// edits returns the changes of the files, ordered by file name.
 func (f *Follower) edits(now []config.Source) []edit {
 	all := map[string]*edit{}
 	for path, s := range f.good {
@@ -45,18 +45,16 @@ func (f *Follower) edits(now []config.Source) []edit {
 	return list
 }
 
-// mostReturns bounds how many of the files that were put back are tried again.
+// mostReturns bounds how many of the undone changes are tried again.
 const mostReturns = 32
 
-// search finds out which of the changes since the last good config can serve, when
-// all of them together cannot, and why the others cannot. It gives nil sources where
-// none can be found: where nothing was good before, or it is not the files' fault.
+// search finds out which of the changes since the last good config can serve if all of them together cannot, and why
+// the others cannot. sources is nil if there is no solution: nothing was good before, or the files are not the reason.
 //
-// Changes of files that have a part in a problem are undone until the rest can
-// serve. Where the suspects did not change, what changed makes them suspects (who
-// takes a service away breaks the file that names it), so all changes are undone.
-// Of those that were undone each is then tried again alone: of two files that do
-// not fit together one may have been in the right.
+// It undoes the changes of files that take part in a problem until the rest can serve. If no suspect changed, the
+// change of another file caused the problem (a file that no longer declares a service breaks the file that names it),
+// so all changes are undone. Each undone change is then tried again alone, because one of two files that do not fit
+// together may be correct.
 func (f *Follower) search(now []config.Source, first attempt) (sources []config.Source, bad map[string][]doc.Problem) {
 	if len(f.good) == 0 || !errors.Is(first.err, reconcile.ErrRefused) {
 		return nil, byFile(first.report.Problems)
@@ -80,9 +78,9 @@ func (f *Follower) search(now []config.Source, first attempt) (sources []config.
 	return sources, f.blame(slices.DeleteFunc(list, func(e edit) bool { return !undone[e.path] }), problems)
 }
 
-// undo undoes the changes of suspects, or where none of these changed all changes.
-// It gives false where there is nothing left to undo. A file that is gone while a
-// new one is undone may be that one under another name, so it stays too.
+// undo undoes the changes of suspects, or all changes if no suspect changed. It returns false if there is nothing left
+// to undo. If a new file is undone, a deleted file may be the same file under its old name, so its deletion is undone,
+// too.
 func undo(list []edit, suspects, undone map[string]bool) (more bool) {
 	for _, all := range []bool{false, true} {
 		for _, e := range list {
@@ -104,12 +102,12 @@ func undo(list []edit, suspects, undone map[string]bool) (more bool) {
 	return more
 }
 
-// newUndone tells whether a file is undone that was not there before.
+// newUndone reports whether an undone change is a new file.
 func newUndone(list []edit, undone map[string]bool) bool {
 	return slices.ContainsFunc(list, func(e edit) bool { return e.before == nil && undone[e.path] })
 }
 
-// without gives the last good sources with all changes but those undone.
+// without returns the last good sources with all changes except the undone ones.
 func (f *Follower) without(list []edit, undone map[string]bool) []config.Source {
 	sources := maps.Clone(f.good)
 	for _, e := range list {
@@ -124,7 +122,7 @@ func (f *Follower) without(list []edit, undone map[string]bool) []config.Source 
 	return slices.SortedFunc(maps.Values(sources), func(a, b config.Source) int { return strings.Compare(a.Path, b.Path) })
 }
 
-// readmit takes back what was undone in vain, and gives what serves then.
+// readmit applies again those undone changes that can serve after all, and returns the sources that then serve.
 func (f *Follower) readmit(list []edit, undone map[string]bool) []config.Source {
 	tried := 0
 	for _, e := range list {
@@ -140,7 +138,7 @@ func (f *Follower) readmit(list []edit, undone map[string]bool) []config.Source 
 	return f.without(list, undone)
 }
 
-// blame gives the problems of the files that were not taken over.
+// blame returns the problems of the files whose changes were not used.
 func (*Follower) blame(list []edit, problems map[string][]doc.Problem) map[string][]doc.Problem {
 	bad := make(map[string][]doc.Problem, len(list))
 	for _, e := range list {
@@ -153,8 +151,7 @@ func (*Follower) blame(list []edit, problems map[string][]doc.Problem) map[strin
 	return bad
 }
 
-// namedChanged tells whether a file that the config names holds something else
-// than when it was read.
+// namedChanged reports whether a file that the serving config names has changed since it was read.
 func (f *Follower) namedChanged() bool {
 	for name, sum := range f.used {
 		if secret.FileDigest(name) != sum {

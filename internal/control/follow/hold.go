@@ -16,15 +16,15 @@ import (
 	"github.com/weir-gateway/weir/internal/control/reconcile"
 )
 
-// AdminSource is the name of a config that came over the admin API. Its relative
-// paths are relative to the folder of the input.
+// AdminSource is the name of a config that came through the admin API. Its relative paths are relative to the input's
+// folder.
 const AdminSource = "(admin API)"
 
-// ErrChanged says that another config serves than the operator has seen.
+// ErrChanged reports that the serving config is not the one that the operator has seen.
 var ErrChanged = errors.New("another configuration serves by now")
 
-// Put makes a config serve in place of the input. seen is the digest of the config
-// that the operator has seen serving, "" for any. A dry run says what would change.
+// Put makes a config serve in place of the input. seen is the digest of the config that the operator saw serving, ""
+// for any. A dry run only reports what would change.
 func (f *Follower) Put(text []byte, seen string, dryRun bool) (Report, error) {
 	defer f.decide()()
 	if serves := f.serving(); seen != "" && seen != serves {
@@ -38,9 +38,8 @@ func (f *Follower) Put(text []byte, seen string, dryRun bool) (Report, error) {
 	return f.place(FromAdmin, sources)
 }
 
-// Rollback makes a config of the history serve in place of the input: the one with
-// a digest, or "" for the one before that which serves. What the history does not
-// have is a *history.NotKeptError.
+// Rollback makes a config of the history serve in place of the input: the one with digest, or, if that is "", the one
+// before the serving config. If the history does not have it, the error is a *history.NotKeptError.
 func (f *Follower) Rollback(digest string) (Report, error) {
 	defer f.decide()()
 	_, kept, err := f.options.History.Before(f.serving())
@@ -53,7 +52,7 @@ func (f *Follower) Rollback(digest string) (Report, error) {
 	return f.place(FromRollback, f.sourcesOf(kept))
 }
 
-// place makes sources serve until the input says something else.
+// place makes sources serve until the input changes.
 func (f *Follower) place(from string, sources []config.Source) (Report, error) {
 	a := f.attempt(sources, true)
 	report := Report{Report: a.report, Sources: sources}
@@ -73,8 +72,7 @@ func (f *Follower) place(from string, sources []config.Source) (Report, error) {
 	return report, nil
 }
 
-// Release goes back to the input. Where that cannot serve, what serves goes on, and
-// holds on.
+// Release goes back to the input. If the input cannot serve, the present config continues to serve, and to hold.
 func (f *Follower) Release() (Report, error) {
 	defer f.decide()()
 	hold := f.options.History.Hold()
@@ -92,8 +90,8 @@ func (f *Follower) Release() (Report, error) {
 	return report, err
 }
 
-// resume makes serve what held in place of the input when the last process ended,
-// unless the input has changed since into something that can serve.
+// resume makes the config serve that held in place of the input when the last process ended, unless the input has since
+// changed into something that can serve.
 func (f *Follower) resume() (Report, bool) {
 	hold := f.options.History.Hold()
 	if hold == nil {
@@ -121,7 +119,7 @@ func (f *Follower) resume() (Report, bool) {
 	return report, true
 }
 
-// held makes serve what holds, with the secrets of today.
+// held makes the held config serve, with the secrets of today.
 func (f *Follower) held(hold *history.Hold) ([]config.Source, attempt, error) {
 	_, kept, err := f.options.History.Find(hold.Digest)
 	if err != nil {
@@ -132,7 +130,7 @@ func (f *Follower) held(hold *history.Hold) ([]config.Source, attempt, error) {
 	return sources, a, a.err
 }
 
-// again is a reading of an input that has not changed while something holds in its place.
+// again handles an input that was read again without a change while a config holds in its place.
 func (f *Follower) again(hold *history.Hold) (Report, error) {
 	sources, a, err := f.held(hold)
 	if err != nil {
@@ -141,8 +139,8 @@ func (f *Follower) again(hold *history.Hold) (Report, error) {
 	return Report{Report: a.report, Sources: sources}, err
 }
 
-// overrule hears an input that has changed while something holds in its place. What
-// holds goes on where none of what has changed can serve.
+// overrule handles an input that has changed while a config holds in its place. That config continues to hold if none
+// of the changes can serve.
 func (f *Follower) overrule(hold *history.Hold, sources []config.Source) (Report, error) {
 	first := f.attempt(sources, false)
 	taken, bad := sources, map[string][]doc.Problem(nil)
@@ -165,7 +163,7 @@ func (f *Follower) overrule(hold *history.Hold, sources []config.Source) (Report
 	return report, nil
 }
 
-// baseOf gives what the files of the input hold, as history.Hold keeps it.
+// baseOf returns what the files of the input hold, in the form of history.Hold.
 func baseOf(sources []config.Source) map[string]string {
 	base := make(map[string]string, len(sources))
 	for _, s := range sources {
@@ -175,7 +173,7 @@ func baseOf(sources []config.Source) map[string]string {
 	return base
 }
 
-// anyTaken tells whether any file that has changed is not a bad one.
+// anyTaken reports whether any changed file is not a bad one.
 func anyTaken(before, now map[string]string, bad map[string][]doc.Problem) bool {
 	blamed := map[string]bool{}
 	for path := range bad {
@@ -194,8 +192,8 @@ func anyTaken(before, now map[string]string, bad map[string][]doc.Problem) bool 
 	return false
 }
 
-// standIn makes serve what served last, where nothing else can, and tells whether
-// it does. report and reason are why the input cannot.
+// standIn makes the config serve that served last, if nothing else can serve, and reports whether it does. report and
+// reason say why the input cannot serve.
 func (f *Follower) standIn(report Report, reason error) bool {
 	entry, kept, seen, ok := f.options.History.Last()
 	if !ok || f.tooOld(seen) != nil {
@@ -216,8 +214,7 @@ func (f *Follower) standIn(report Report, reason error) bool {
 	return true
 }
 
-// recall takes the last good text of the files from a process that has ended,
-// where that is not too long ago.
+// recall takes over the last good text of the files from an earlier process, if it is not too old.
 func (f *Follower) recall() {
 	entry, kept, seen, ok := f.options.History.Last()
 	if !ok {
@@ -232,7 +229,7 @@ func (f *Follower) recall() {
 	}
 }
 
-// tooOld says why what served last at that time does not count any more, nil where it does.
+// tooOld returns why the config that last served at that time no longer counts, nil if it does.
 func (f *Follower) tooOld(seen time.Time) error {
 	seen, err := statefile.Past(seen)
 	if err != nil {
@@ -244,7 +241,7 @@ func (f *Follower) tooOld(seen time.Time) error {
 	return nil
 }
 
-// sourcesOf gives kept sources their paths of today.
+// sourcesOf gives kept sources the paths that they have today.
 func (f *Follower) sourcesOf(kept []history.Source) []config.Source {
 	sources := make([]config.Source, len(kept))
 	for i, s := range kept {

@@ -17,25 +17,25 @@ import (
 type Bad struct {
 	File  string
 	Since time.Time
-	// LastGood tells that its last good text serves; otherwise the file is new and left out.
+	// LastGood means that the file's last good text serves; otherwise the file is new and omitted.
 	LastGood bool
 	Problems []doc.Problem
 }
 
-// Status is how things stand, for the admin API and metrics.
+// Status is the state of a Follower, for the admin API and metrics.
 type Status struct {
-	// From is where what serves comes from: FromInput, FromAdmin, FromRollback or
-	// FromLastGood; "" while nothing serves.
+	// From is the origin of the serving config: FromInput, FromAdmin, FromRollback or FromLastGood; "" while none
+	// serves.
 	From string
 	Hold *history.Hold // what holds in place of the input; nil: nothing
 	Bad  []Bad         // in the order of their names
-	// Applied counts the configs that came to serve, Partly those among them of which
-	// a file was bad, Refused those that did not; each with the time of the last one.
+	// Applied counts the configs that came to serve, Partly those among them with a bad file, Refused those that did
+	// not come to serve. LastApplied and LastRefused are the times of the latest ones.
 	Applied, Partly, Refused int64
 	LastApplied, LastRefused time.Time
 }
 
-// Status tells how things stand. It does not wait for a change that is under way.
+// Status returns the present state. It does not wait for a change that is under way.
 func (f *Follower) Status() Status {
 	f.telling.Lock()
 	defer f.telling.Unlock()
@@ -47,7 +47,7 @@ func (f *Follower) Status() Status {
 // Input is what the command line named: a file, a folder or a URL.
 func (f *Follower) Input() string { return f.options.Input.Path }
 
-// History gives the configs that can be gone back to, the newest first.
+// History returns the configs that can be gone back to, newest first.
 func (f *Follower) History() []history.Entry { return f.options.History.Entries() }
 
 // OfHistory loads a config of the history without making it serve.
@@ -60,8 +60,7 @@ func (f *Follower) OfHistory(digest string) (*config.Config, error) {
 	return loaded.Written, err
 }
 
-// Written gives the config that serves as it was written, without what the command
-// line replaces in it; nil while nothing serves.
+// Written returns the serving config as it was written, without the command line's replacements; nil while none serves.
 func (f *Follower) Written() *config.Config {
 	f.telling.Lock()
 	defer f.telling.Unlock()
@@ -74,14 +73,14 @@ func (f *Follower) wrote(cfg *config.Config) {
 	f.written = cfg
 }
 
-// Touch notes on disk that what serves still does; call it now and then, and at the end.
+// Touch notes on disk that the serving config still serves. Call it from time to time, and at the end.
 func (f *Follower) Touch() {
 	if f.Status().From != "" {
 		f.complain(f.options.History.Touch(time.Now()))
 	}
 }
 
-// note takes over which files are bad. One that was bad already is since then.
+// note sets which files are bad. A file that was already bad keeps its time.
 func (f *Follower) note(bad map[string][]doc.Problem) {
 	f.telling.Lock()
 	defer f.telling.Unlock()
@@ -101,13 +100,13 @@ func (f *Follower) note(bad map[string][]doc.Problem) {
 	}
 }
 
-// refuse notes that what was asked for does not serve, and why.
+// refuse notes that the requested config does not serve, and why.
 func (f *Follower) refuse(report Report, bad map[string][]doc.Problem) {
 	f.options.Reconciler.Refuse(report.Digest, report.Problems)
 	f.note(bad)
 }
 
-// log tells of a change, and counts it.
+// log logs the result of a change, and counts it.
 func (f *Follower) log(report Report, err error) {
 	f.count(report, err)
 	for _, p := range report.Problems {

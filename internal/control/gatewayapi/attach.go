@@ -10,7 +10,7 @@ import (
 	gwv1 "sigs.k8s.io/gateway-api/apis/v1"
 )
 
-// route is what routes of every kind have in common while they are translated.
+// route holds what routes of every kind have in common during translation.
 type route struct {
 	kind       string
 	name       types.NamespacedName
@@ -29,7 +29,7 @@ func newRoute(kind string, object metav1.Object, spec gwv1.CommonRouteSpec, host
 
 func (r *route) String() string { return r.kind + " " + r.name.String() }
 
-// attachment is what became of one parentRef that names a Gateway of ours.
+// attachment is the result for one parentRef that names a Gateway of ours.
 type attachment struct {
 	ref       gwv1.ParentReference
 	gateway   *gateway
@@ -37,7 +37,7 @@ type attachment struct {
 	accepted  verdict
 }
 
-// attach binds r to the listeners of its parents, and counts it there.
+// attach binds r to the listeners of its parents, and counts it on each of them.
 func (t *translator) attach(r *route) []attachment {
 	var attachments []attachment
 	counted := map[*listener]bool{}
@@ -59,7 +59,7 @@ func (t *translator) attach(r *route) []attachment {
 	return attachments
 }
 
-// parent gives the Gateway of ours that ref names, or nil.
+// parent returns the Gateway of ours that ref names, or nil.
 func (t *translator) parent(r *route, ref gwv1.ParentReference) *gateway {
 	if deref(ref.Group, gwv1.GroupName) != gwv1.GroupName || deref(ref.Kind, "Gateway") != "Gateway" {
 		return nil
@@ -70,8 +70,8 @@ func (t *translator) parent(r *route, ref gwv1.ParentReference) *gateway {
 	}]
 }
 
-// attachTo narrows the listeners of g in the order in which the API tells the
-// reasons: named by ref, open to the route's kind and namespace, of a host in common.
+// attachTo narrows down the listeners of g in the order in which the API reports the reasons: those that ref names,
+// those that are open to the route's kind and namespace, and those with a host in common.
 func (t *translator) attachTo(r *route, g *gateway, ref gwv1.ParentReference) attachment {
 	a := attachment{ref: ref, gateway: g}
 	named := filter(g.listeners, func(l *listener) bool {
@@ -101,9 +101,8 @@ func (t *translator) attachTo(r *route, g *gateway, ref gwv1.ParentReference) at
 	return a
 }
 
-// claimHosts takes the route's hosts on its listeners, for a host on a listener
-// belongs to HTTPRoutes or to GRPCRoutes, to the kind of the oldest route. Routes
-// come here in the order of their age.
+// claimHosts claims the route's hosts on its listeners. A host on a listener belongs either to HTTPRoutes or to
+// GRPCRoutes: to the kind of the oldest route. Routes are passed in order of age, oldest first.
 func claimHosts(r *route, a *attachment) {
 	other := map[string]string{kindHTTP: kindGRPC, kindGRPC: kindHTTP}[r.kind]
 	if other == "" {
@@ -126,7 +125,7 @@ func claimHosts(r *route, a *attachment) {
 	}
 }
 
-// claimed tells whether routes of kind have any of hosts on l.
+// claimed reports whether routes of kind have any of hosts on l.
 func (l *listener) claimed(kind string, hosts []string) bool {
 	for claimed := range l.hosts[kind] {
 		for _, host := range hosts {
@@ -138,7 +137,7 @@ func (l *listener) claimed(kind string, hosts []string) bool {
 	return false
 }
 
-// allows tells whether routes of a namespace may attach to l.
+// allows reports whether routes of a namespace may attach to l.
 func (t *translator) allows(l *listener, namespace string) bool {
 	var allowed gwv1.RouteNamespaces
 	if l.spec.AllowedRoutes != nil {
@@ -158,7 +157,7 @@ func (t *translator) allows(l *listener, namespace string) bool {
 	}
 }
 
-// hostsOn gives the hosts that r and l have in common, "" for any.
+// hostsOn returns the hosts that r and l have in common, "" for any.
 func (r *route) hostsOn(l *listener) []string {
 	if len(r.hostnames) == 0 || r.kind == kindTCP || r.kind == kindUDP {
 		return []string{l.host()}
@@ -172,7 +171,7 @@ func (r *route) hostsOn(l *listener) []string {
 	return hosts
 }
 
-// filter gives the elements for which keep holds, in a new slice.
+// filter returns the elements for which keep returns true, in a new slice.
 func filter[T any](all []T, keep func(T) bool) []T {
 	var kept []T
 	for _, v := range all {

@@ -12,7 +12,7 @@ import (
 	"github.com/weir-gateway/weir/internal/config"
 )
 
-// The protocols of a config.Service that objects ask for.
+// The protocols of a config.Service that objects can ask for.
 const (
 	protocolHTTP1 = "http"
 	protocolH2C   = "h2c"
@@ -21,22 +21,21 @@ const (
 	protocolUDP   = "udp"
 )
 
-// invalidBackend is what an invalid reference answers.
+// invalidBackend is the backend for an invalid reference.
 func invalidBackend(weight int, reason string, origin config.Origin) config.Backend {
 	return config.Backend{Weight: weight, Status: http.StatusInternalServerError, Reason: reason, Origin: origin}
 }
 
-// backend resolves a backendRef of the route. It always gives a backend: one that
-// answers 500 with its weight where the reference is invalid, for a share of
-// the traffic must not move to the others because of it. The verdict is nil
-// where all is well.
+// backend resolves a backendRef of the route. It always returns a backend. For an invalid reference it is one that
+// answers 500 with the weight of the reference, because that share of the traffic must not move to the other backends.
+// The verdict is nil if the reference is valid.
 func (rs *ruleSet) backend(ref gwv1.BackendRef, origin config.Origin) (config.Backend, *verdict) {
 	weight := max(0, int(deref(ref.Weight, 1)))
 	service, bad := rs.t.service(rs.route, rs.gateways, ref.BackendObjectReference)
 	if bad != nil {
 		return invalidBackend(weight, bad.message, origin), bad
 	}
-	if len(rs.listeners) > 0 { // else nothing will call it
+	if len(rs.listeners) > 0 { // otherwise nothing will call it
 		rs.t.backends[service.Name] = service
 	}
 	return config.Backend{
@@ -46,8 +45,8 @@ func (rs *ruleSet) backend(ref gwv1.BackendRef, origin config.Origin) (config.Ba
 	}, nil
 }
 
-// service gives the config.Service for a reference of r: one for each Service,
-// port and protocol, for an HTTPRoute and a GRPCRoute speak differently to it.
+// service returns the config.Service for a reference of r. There is one for each Service, port and protocol, because an
+// HTTPRoute and a GRPCRoute use different protocols.
 func (t *translator) service(r *route, gateways []*gateway, ref gwv1.BackendObjectReference) (config.Service, *verdict) {
 	to := groupKind{string(deref(ref.Group, "")), string(deref(ref.Kind, "Service"))}
 	name := types.NamespacedName{Namespace: string(deref(ref.Namespace, gwv1.Namespace(r.name.Namespace))), Name: string(ref.Name)}
@@ -73,7 +72,7 @@ func (t *translator) service(r *route, gateways []*gateway, ref gwv1.BackendObje
 	return t.serviceOfPort(r, gateways, name, port)
 }
 
-// serviceOfPort decides what is spoken to a port of a Service.
+// serviceOfPort decides which protocol is used with a port of a Service.
 func (t *translator) serviceOfPort(r *route, gateways []*gateway, name types.NamespacedName, port *corev1.ServicePort) (config.Service, *verdict) {
 	origin := config.Origin{Object: fmt.Sprintf("Service %s port %d", name, port.Port)}
 	protocol, wantsTLS, ok := protocolOf(r.kind, deref(port.AppProtocol, ""))
@@ -112,7 +111,7 @@ func refuse(reason gwv1.RouteConditionReason, format string, args ...any) (confi
 	return config.Service{}, &v
 }
 
-// servicePort finds a port by number, of UDP for a UDPRoute and of TCP for all others.
+// servicePort finds a port by number: a UDP port for a UDPRoute, a TCP port for all other routes.
 func servicePort(service *corev1.Service, number int32, kind string) *corev1.ServicePort {
 	want := corev1.ProtocolTCP
 	if kind == kindUDP {
@@ -131,8 +130,8 @@ func servicePort(service *corev1.Service, number int32, kind string) *corev1.Ser
 	return nil
 }
 
-// protocolOf gives what a route of kind speaks to a port with this appProtocol
-// (GEP-1911), and whether that is over TLS; ok is false where it cannot.
+// protocolOf returns the protocol that a route of kind uses with a port with this appProtocol (GEP-1911), and whether
+// it is over TLS. ok is false if the route cannot use it.
 func protocolOf(kind, appProtocol string) (protocol string, overTLS, ok bool) {
 	switch kind {
 	case kindTLS, kindTCP:

@@ -12,17 +12,17 @@ import (
 	"github.com/weir-gateway/weir/internal/config"
 )
 
-// policy is a BackendTLSPolicy while it is being translated.
+// policy is a BackendTLSPolicy during translation.
 type policy struct {
 	object   *gwv1.BackendTLSPolicy
 	accepted verdict
 	resolved verdict
-	ca       string // PEM; "" for the system's
+	ca       string // PEM; "" for the system's CAs
 	used     map[types.NamespacedName]bool
 }
 
-// policies finds the BackendTLSPolicy of a port: one that names it, or else one
-// that is for the whole Service, and of several the oldest.
+// policies finds the BackendTLSPolicy of a port: one that names the port, otherwise one for the whole Service. Of
+// several the oldest applies.
 type policies struct {
 	all    []*policy
 	target map[policyTarget]*policy
@@ -64,7 +64,7 @@ func newPolicies(t *translator) *policies {
 	return ps
 }
 
-// of gives the policy for a port of a Service that the gateways call, or nil.
+// of returns the policy for a port of a Service that the gateways call, or nil.
 func (ps *policies) of(service types.NamespacedName, port string, gateways []*gateway) *policy {
 	candidates := []policyTarget{{service, port}, {service, ""}}
 	var found *policy
@@ -85,7 +85,7 @@ func (ps *policies) of(service types.NamespacedName, port string, gateways []*ga
 	return found
 }
 
-// policy judges one BackendTLSPolicy by itself.
+// policy judges one BackendTLSPolicy on its own.
 func (t *translator) policy(object *gwv1.BackendTLSPolicy) *policy {
 	p := &policy{object: object, used: map[types.NamespacedName]bool{}}
 	p.accepted = passed(string(gwv1.PolicyReasonAccepted), "")
@@ -111,7 +111,7 @@ func (t *translator) policy(object *gwv1.BackendTLSPolicy) *policy {
 	return p
 }
 
-// authority gives the certificates of a ConfigMap as PEM.
+// authority returns the certificates of a ConfigMap as PEM.
 func (t *translator) authority(namespace string, ref gwv1.LocalObjectReference) (string, *verdict) {
 	if kind := (groupKind{string(ref.Group), string(ref.Kind)}); kind != (groupKind{"", "ConfigMap"}) {
 		v := failed(string(gwv1.BackendTLSPolicyReasonInvalidKind), fmt.Sprintf("caCertificateRefs may name a ConfigMap, not a %s", kind))
@@ -130,8 +130,8 @@ func (t *translator) authority(namespace string, ref gwv1.LocalObjectReference) 
 	return pem + "\n", nil
 }
 
-// clientTLS is how the policy's target is called. Where it names SANs they
-// replace the hostname in the check of the certificate.
+// clientTLS returns how the policy's target is called. If the policy names SANs, they replace the hostname in the check
+// of the certificate.
 func (p *policy) clientTLS() *config.ClientTLS {
 	validation := p.object.Spec.Validation
 	tls := &config.ClientTLS{ServerName: string(validation.Hostname)}
@@ -149,7 +149,7 @@ func (p *policy) clientTLS() *config.ClientTLS {
 	return tls
 }
 
-// maxAncestors is how many a policy's status may tell of.
+// maxAncestors is the maximum number of ancestors in a policy's status.
 const maxAncestors = 16
 
 // finishPolicies writes the status of each policy for the Gateways that use it.

@@ -16,7 +16,7 @@ import (
 // secret.Part{Source: SecretSource, Text: "namespace/name/key"}.
 const SecretSource = "k8s"
 
-// judgeTLS checks how a listener terminates or passes TLS.
+// judgeTLS checks how a listener terminates TLS or passes it through.
 func (t *translator) judgeTLS(l *listener) {
 	protocol, spec := l.spec.Protocol, l.spec.TLS
 	if protocol != gwv1.HTTPSProtocolType && protocol != gwv1.TLSProtocolType {
@@ -51,7 +51,7 @@ func (t *translator) judgeTLS(l *listener) {
 	}
 }
 
-// frontendValidation gives what a Gateway demands of client certificates on a port, or nil.
+// frontendValidation returns what a Gateway requires of client certificates on a port, or nil.
 func frontendValidation(g *gwv1.Gateway, port gwv1.PortNumber) *gwv1.FrontendTLSValidation {
 	if g.Spec.TLS == nil || g.Spec.TLS.Frontend == nil {
 		return nil
@@ -64,8 +64,7 @@ func frontendValidation(g *gwv1.Gateway, port gwv1.PortNumber) *gwv1.FrontendTLS
 	return g.Spec.TLS.Frontend.Default.Validation
 }
 
-// certificate resolves one certificateRef to a key pair, which is checked but
-// stays a reference.
+// certificate resolves one certificateRef to a key pair. It checks the key pair, but keeps a reference to it.
 func (t *translator) certificate(l *listener, ref gwv1.SecretObjectReference) (config.Certificate, *verdict) {
 	to := groupKind{string(deref(ref.Group, "")), string(deref(ref.Kind, "Secret"))}
 	name := types.NamespacedName{

@@ -2,8 +2,8 @@ package gatewayapi
 
 import gwv1 "sigs.k8s.io/gateway-api/apis/v1"
 
-// supportedFeatures is what a GatewayClass's status says that Weir can do, in
-// the words of the conformance suite and sorted as the API asks.
+// supportedFeatures are the features that a GatewayClass's status lists, in the terms of the conformance suite and
+// sorted as the API requires.
 func supportedFeatures() []gwv1.SupportedFeature {
 	names := []gwv1.FeatureName{
 		"BackendTLSPolicy",

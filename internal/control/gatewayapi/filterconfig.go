@@ -13,11 +13,11 @@ import (
 	"github.com/weir-gateway/weir/internal/filter/rewrite"
 )
 
-// filters gives the set in the fixed order of filters.
+// filters returns the filters of the set in their fixed order.
 func (fs *filterSet) filters() []config.Filter { return fs.filtersOn(0) }
 
-// filtersOn gives the set for a listener's port, which a redirect that names
-// neither scheme nor port leads back to.
+// filtersOn returns the filters for a listener's port. A redirect that names neither scheme nor port leads back to that
+// port.
 func (fs *filterSet) filtersOn(port gwv1.PortNumber) []config.Filter {
 	var list []config.Filter
 	add := func(name string, c any) { list = append(list, config.Filter{Name: name, Config: c, Origin: fs.origin}) }
@@ -36,8 +36,7 @@ func (fs *filterSet) filtersOn(port gwv1.PortNumber) []config.Filter {
 	return list
 }
 
-// headerChange reads a header modifier. Of several entries for one name the
-// first one counts, as the API says.
+// headerChange reads a header modifier. If a name has several entries, the first one counts, as the API says.
 func headerChange(f *gwv1.HTTPHeaderFilter) headers.Change {
 	var change headers.Change
 	if f == nil {
@@ -62,8 +61,8 @@ func headerFields(list []gwv1.HTTPHeader) headers.Fields {
 	return fields
 }
 
-// corsConfig reads a CORS filter. Without allowMethods only the methods that
-// need no permission are allowed, where a file would mean the route's own.
+// corsConfig reads a CORS filter. Without allowMethods it allows only the methods that need no permission; in a file,
+// omitting them would allow the route's own methods.
 func corsConfig(f *gwv1.HTTPCORSFilter) *cors.Config {
 	c := &cors.Config{
 		Origins: stringsOf(f.AllowOrigins), Methods: stringsOf(f.AllowMethods), Headers: stringsOf(f.AllowHeaders), Expose: stringsOf(f.ExposeHeaders),
@@ -103,7 +102,7 @@ func (fs *filterSet) redirectConfig(port gwv1.PortNumber) *redirect.Config {
 	return c
 }
 
-// replacement gives the parts of a path modifier that check let pass.
+// replacement returns the parts of a path modifier that check has accepted.
 func (fs *filterSet) replacement(path *gwv1.HTTPPathModifier) (full string, prefix *string, match string) {
 	if path.Type == gwv1.PrefixMatchHTTPPathModifier {
 		return "", new(*path.ReplacePrefixMatch), *fs.prefix
@@ -111,8 +110,7 @@ func (fs *filterSet) replacement(path *gwv1.HTTPPathModifier) (full string, pref
 	return literal(*path.ReplaceFullPath), nil, ""
 }
 
-// literal encodes what a path template gives a meaning, so that an object's
-// value stays the text that it is.
+// literal encodes the characters that have a meaning in a path template, so that an object's value is taken literally.
 func literal(path string) string {
 	if !strings.HasPrefix(path, "/") {
 		path = "/" + path

@@ -8,12 +8,12 @@ import (
 	"github.com/weir-gateway/weir/internal/config"
 )
 
-// filterSet collects the filters of a rule or of a backendRef. The first one
-// that cannot be built makes the whole set bad.
+// filterSet collects the filters of a rule or of a backendRef. The first filter that cannot be built makes the whole
+// set bad.
 type filterSet struct {
 	origin  config.Origin
-	prefix  *string // that the rule's matches have in common, nil where there is none
-	backend bool    // the filters stand on a backendRef
+	prefix  *string // common to the rule's matches, nil if they have none
+	backend bool    // the filters are on a backendRef
 
 	request    *gwv1.HTTPHeaderFilter
 	response   *gwv1.HTTPHeaderFilter
@@ -32,7 +32,7 @@ func (fs *filterSet) refusef(reason gwv1.RouteConditionReason, format string, ar
 	}
 }
 
-// addHTTP takes a filter of an HTTPRoute.
+// addHTTP adds a filter of an HTTPRoute.
 func (fs *filterSet) addHTTP(f gwv1.HTTPRouteFilter) {
 	switch f.Type {
 	case gwv1.HTTPRouteFilterRequestHeaderModifier:
@@ -53,7 +53,7 @@ func (fs *filterSet) addHTTP(f gwv1.HTTPRouteFilter) {
 	fs.check()
 }
 
-// addGRPC takes a filter of a GRPCRoute.
+// addGRPC adds a filter of a GRPCRoute.
 func (fs *filterSet) addGRPC(f gwv1.GRPCRouteFilter) {
 	switch f.Type {
 	case gwv1.GRPCRouteFilterRequestHeaderModifier:
@@ -67,7 +67,7 @@ func (fs *filterSet) addGRPC(f gwv1.GRPCRouteFilter) {
 	}
 }
 
-// take keeps the body of a filter, which there may be once.
+// take stores the body of a filter, which may occur once.
 func take[K ~string, F any](fs *filterSet, kind K, into **F, body *F) {
 	switch {
 	case body == nil:

@@ -9,19 +9,19 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// gateway is a Gateway of ours while it is being translated.
+// gateway is a Gateway of ours during translation.
 type gateway struct {
 	object    *gwv1.Gateway
 	name      types.NamespacedName
 	accepted  verdict
 	addresses []string
-	// unusable tells that an address that the spec asks for cannot be had.
+	// unusable means that an address that the spec asks for is not available.
 	unusable  bool
 	listeners []*listener
 }
 
-// translateGateways reads every Gateway of an accepted class, the oldest first:
-// where two want the same socket and host, the older one has it.
+// translateGateways reads every Gateway of an accepted class, oldest first. If two want the same socket and host, the
+// older one gets it.
 func (t *translator) translateGateways() {
 	for _, object := range byAge(t.in.Gateways) {
 		if !t.classes[string(object.Spec.GatewayClassName)] {
@@ -38,7 +38,7 @@ func (t *translator) translateGateways() {
 	}
 }
 
-// address finds the addresses of g, and whether it has all that it asks for.
+// address finds the addresses of g, and whether it gets all that it asks for.
 func (t *translator) address(g *gateway) {
 	var wanted []string
 	for _, a := range g.object.Spec.Addresses {
@@ -56,7 +56,7 @@ func (t *translator) address(g *gateway) {
 	}
 }
 
-// finishGateways writes the status of each Gateway, once the routes are counted.
+// finishGateways writes the status of each Gateway, after the routes have been counted.
 func (t *translator) finishGateways() {
 	for name, g := range t.gateways {
 		status := gwv1.GatewayStatus{Conditions: t.gatewayConditions(g)}

@@ -15,10 +15,9 @@ func (g groupKind) String() string {
 	return g.kind + "." + g.group
 }
 
-// granted tells whether an object of kind from in namespace may refer to the
-// object to. Within a namespace everything may; across namespaces only what a
-// ReferenceGrant in the target's namespace allows. This is the one place that
-// decides it.
+// granted reports whether an object of kind from in namespace may refer to the object to. Within a namespace every
+// reference is allowed; across namespaces only those that a ReferenceGrant in the target's namespace allows. This
+// function is the only place that decides this.
 func (t *translator) granted(from groupKind, namespace string, to groupKind, target types.NamespacedName) bool {
 	if namespace == target.Namespace {
 		return true

@@ -9,8 +9,8 @@ import (
 	"github.com/weir-gateway/weir/internal/config"
 )
 
-// grpcService and grpcMethod are the names that the API allows. A name that
-// passes has no character with a meaning in a path or in a pattern.
+// grpcService and grpcMethod match the names that the API allows. A name that matches has no character with a meaning
+// in a path or in a pattern.
 var (
 	grpcService = regexp.MustCompile(`^[A-Za-z_][A-Za-z_0-9]*(\.[A-Za-z_][A-Za-z_0-9]*)*$`)
 	grpcMethod  = regexp.MustCompile(`^[A-Za-z_][A-Za-z_0-9]*$`)
@@ -77,7 +77,7 @@ func grpcMatch(m gwv1.GRPCRouteMatch) (config.Match, error) {
 	return match, nil
 }
 
-// grpcPath gives the path of a gRPC method, which is /Service/Method.
+// grpcPath returns the path of a gRPC method, which is /Service/Method.
 func grpcPath(m *gwv1.GRPCMethodMatch) (config.PathMatch, error) {
 	if m == nil {
 		return config.PathMatch{Prefix: "/"}, nil

@@ -2,9 +2,8 @@ package gatewayapi
 
 import "strings"
 
-// intersect gives the hosts that a listener's and a route's hostname have in
-// common, as a hostname; ok is false where there are none. "" is any host and
-// "*.shop.dev" every host below shop.dev, at any depth, but not shop.dev itself.
+// intersect returns the hosts that a listener's and a route's hostname have in common, as a hostname. ok is false if
+// there are none. "" is any host, and "*.shop.dev" is every host below shop.dev, at any depth, but not shop.dev itself.
 func intersect(listener, route string) (host string, ok bool) {
 	listener, route = strings.ToLower(listener), strings.ToLower(route)
 	switch {
@@ -17,7 +16,7 @@ func intersect(listener, route string) (host string, ok bool) {
 	}
 }
 
-// covers tells whether every host of inner is one of outer.
+// covers reports whether every host of inner is also a host of outer.
 func covers(outer, inner string) bool {
 	if outer == "" || outer == inner {
 		return true

@@ -24,8 +24,8 @@ func (rs *ruleSet) http(object *gwv1.HTTPRoute) {
 	}
 }
 
-// httpRule translates one rule: to one config.Route, or to one for each port
-// where a redirect has to name the listener's port.
+// httpRule translates one rule into one config.Route, or into one for each port if a redirect has to name the
+// listener's port.
 func (rs *ruleSet) httpRule(i int, rule *gwv1.HTTPRouteRule) []config.Route {
 	c := rs.rule(i)
 	c.Matches = rs.httpMatches(i, rule.Matches, c.Origin)
@@ -63,8 +63,8 @@ func (rs *ruleSet) settle(i int, fs filterSet, c *config.Route) {
 	rs.reject(i, *fs.bad)
 }
 
-// redirects gives one route for each port that the rule is served on, where its
-// redirect keeps the port of the listener, and one for all otherwise.
+// redirects returns one route for each port that the rule is served on if its redirect keeps the port of the listener,
+// and one route for all ports otherwise.
 func (rs *ruleSet) redirects(c config.Route, fs filterSet) []config.Route {
 	if fs.redirect.Port != nil || fs.redirect.Scheme != nil {
 		c.Filters = fs.filters()
@@ -87,8 +87,8 @@ func (rs *ruleSet) redirects(c config.Route, fs filterSet) []config.Route {
 	return routes
 }
 
-// httpMatches translates matches; one that cannot be expressed is dropped and
-// reported. No matches at all match every request.
+// httpMatches translates matches. It drops and reports a match that cannot be expressed. An empty list matches every
+// request.
 func (rs *ruleSet) httpMatches(rule int, matches []gwv1.HTTPRouteMatch, origin config.Origin) []config.Match {
 	if len(matches) == 0 {
 		return []config.Match{{Path: config.PathMatch{Prefix: "/"}, Origin: origin}}
@@ -145,7 +145,7 @@ func httpPath(path *gwv1.HTTPPathMatch) (config.PathMatch, error) {
 	}
 }
 
-// prefixOf gives a PathPrefix without the trailing slash that does not count.
+// prefixOf returns a PathPrefix without its trailing slash, which does not count.
 func prefixOf(value string) string {
 	if trimmed := strings.TrimRight(value, "/"); trimmed != "" {
 		return trimmed
@@ -153,8 +153,8 @@ func prefixOf(value string) string {
 	return "/"
 }
 
-// addField adds a condition on a header or query parameter. Of several with
-// the same name the first one counts, and the others are ignored, as the API says.
+// addField adds a condition on a header or query parameter. If several have the same name, the first one counts and the
+// others are ignored, as the API says.
 func addField(fields []config.FieldMatch, name, value string, regex, fold bool) ([]config.FieldMatch, error) {
 	for _, f := range fields {
 		if f.Name == name || fold && strings.EqualFold(f.Name, name) {
@@ -169,8 +169,8 @@ func addField(fields []config.FieldMatch, name, value string, regex, fold bool) 
 	return append(fields, config.FieldMatch{Name: name, Value: value, Regex: regex}), nil
 }
 
-// onlyPrefix gives the prefix that all matches of a rule have, nil where they
-// differ or one of them is no prefix: then there is none to replace.
+// onlyPrefix returns the prefix that all matches of a rule share. It is nil if they differ or one of them is not a
+// prefix; then there is no prefix to replace.
 func onlyPrefix(matches []gwv1.HTTPRouteMatch) *string {
 	var prefix *string
 	for _, m := range matches {
@@ -203,8 +203,7 @@ func (rs *ruleSet) httpBackends(rule int, spec *gwv1.HTTPRouteRule, origin confi
 	return backends
 }
 
-// filterBackend puts filters on a backend; where one cannot be built the
-// backend answers 500.
+// filterBackend puts filters on a backend. If one of them cannot be built, the backend answers 500.
 func (rs *ruleSet) filterBackend(rule int, fs filterSet, b *config.Backend) {
 	switch {
 	case fs.bad == nil:
@@ -218,8 +217,8 @@ func (rs *ruleSet) filterBackend(rule int, fs filterSet, b *config.Backend) {
 	}
 }
 
-// timeouts: request bounds the exchange, backendRequest the wait for one
-// attempt's response. "0s" switches a bound off, which is what none means here.
+// timeouts translates the timeouts: request bounds the exchange, backendRequest the wait for the response of one
+// attempt. "0s" removes a bound; this is what "none" means in Weir.
 func (rs *ruleSet) timeouts(rule int, spec *gwv1.HTTPRouteTimeouts, c *config.Route) {
 	if spec == nil {
 		return
@@ -245,8 +244,8 @@ func (rs *ruleSet) timeouts(rule int, spec *gwv1.HTTPRouteTimeouts, c *config.Ro
 	}
 }
 
-// retry translates the number of attempts and the codes. Weir goes to another
-// endpoint at once, so the minimum pause between tries has no counterpart.
+// retry translates the number of attempts and the codes. Weir tries another endpoint at once, so the minimum pause
+// between tries has no equivalent.
 func retry(spec *gwv1.HTTPRouteRetry, c *config.Route) {
 	if spec == nil {
 		return

@@ -20,7 +20,7 @@ const (
 	kindUDP  = "UDPRoute"
 )
 
-// listener is a listener of a Gateway while it is being translated.
+// listener is a listener of a Gateway during translation.
 type listener struct {
 	gateway  *gateway
 	spec     *gwv1.Listener
@@ -28,15 +28,14 @@ type listener struct {
 	kinds    []string // of routes that may attach
 	accepted verdict
 	resolved verdict
-	conflict verdict // ok: there is one, for the condition Conflicted is about a bad thing
+	conflict verdict // ok means that there is a conflict, as in the condition Conflicted
 	tls      *config.ServerTLS
-	attached int32                      // routes
-	hosts    map[string]map[string]bool // by kind of route, those of attached routes
-	streams  map[string]bool            // hosts that older stream routes took
+	attached int32                      // number of attached routes
+	hosts    map[string]map[string]bool // hosts of attached routes, by kind of route
+	streams  map[string]bool            // hosts that older stream routes have taken
 }
 
-// socket is what a bound address carries: one family of protocols, and per host
-// the listener that has it.
+// socket is what a bound address carries: one family of protocols, and for each host the listener that has it.
 type socket struct {
 	family string
 	hosts  map[string]*listener
@@ -64,22 +63,20 @@ func (t *translator) translateListeners(g *gateway) {
 	}
 }
 
-// host is the listener's hostname as it is compared: lower case, "" for any.
+// host is the listener's hostname in the form used for comparisons: lower case, "" for any.
 func (l *listener) host() string { return strings.ToLower(string(deref(l.spec.Hostname, ""))) }
 
-// serves tells whether traffic reaches l.
+// serves reports whether traffic reaches l.
 func (l *listener) serves() bool {
 	return l.gateway.accepted.ok && l.accepted.ok && !l.conflict.ok && l.secure() && len(l.kinds) > 0
 }
 
-// secure tells whether l has what its protocol needs: a certificate where it
-// terminates TLS.
+// secure reports whether l has what its protocol needs: a certificate if it terminates TLS.
 func (l *listener) secure() bool {
 	return l.tls == nil || l.tls.Passthrough || len(l.tls.Certificates) > 0
 }
 
-// routeKinds gives the kinds of routes that a protocol can carry, nil for an
-// unknown protocol.
+// routeKinds returns the kinds of routes that a protocol can carry, nil for an unknown protocol.
 func routeKinds(protocol gwv1.ProtocolType) []string {
 	switch protocol {
 	case gwv1.HTTPProtocolType, gwv1.HTTPSProtocolType:
@@ -95,8 +92,7 @@ func routeKinds(protocol gwv1.ProtocolType) []string {
 	}
 }
 
-// judgeKinds finds the kinds of routes that may attach: those that the protocol
-// can carry, of those that the spec allows.
+// judgeKinds finds the kinds of routes that may attach: those that the spec allows and the protocol can carry.
 func (l *listener) judgeKinds() {
 	possible := routeKinds(l.spec.Protocol)
 	if possible == nil {
@@ -116,8 +112,8 @@ func (l *listener) judgeKinds() {
 	}
 }
 
-// protocolFamily groups protocols that can share a socket: those that are told
-// apart by server name, and each other one by itself.
+// protocolFamily groups protocols that can share a socket. Protocols that are distinguished by server name form one
+// family; every other protocol is a family of its own.
 func protocolFamily(protocol gwv1.ProtocolType) string {
 	switch protocol {
 	case gwv1.HTTPSProtocolType, gwv1.TLSProtocolType:
@@ -127,11 +123,10 @@ func protocolFamily(protocol gwv1.ProtocolType) string {
 	}
 }
 
-// namedHosts tells whether several listeners of a family can share a socket,
-// each with a host of its own.
+// namedHosts reports whether several listeners of a family can share a socket, each with its own host.
 func namedHosts(family string) bool { return family == "http" || family == "tls" }
 
-// transport is the kind of socket of a family.
+// transport returns the kind of socket of a family.
 func transport(family string) string {
 	if family == "udp" {
 		return "udp"
@@ -139,8 +134,8 @@ func transport(family string) string {
 	return "tcp"
 }
 
-// markConflicts finds listeners of one Gateway that cannot be told apart. None
-// of them is served: which one was meant is not ours to guess.
+// markConflicts finds listeners of one Gateway that cannot be distinguished. None of them is served, because Weir does
+// not guess which one was meant.
 func markConflicts(listeners []*listener) {
 	for i, a := range listeners {
 		for _, b := range listeners[i+1:] {
@@ -174,8 +169,8 @@ func conflictOf(a, b *listener) (reason gwv1.ListenerConditionReason, message st
 	}
 }
 
-// bind gives l its place on a socket. Gateways that share an address share its
-// sockets, and what an older Gateway has there a younger one cannot have.
+// bind gives l its place on a socket. Gateways that share an address share its sockets. A younger Gateway cannot have
+// what an older one already has there.
 func (t *translator) bind(l *listener) {
 	if !l.serves() {
 		return

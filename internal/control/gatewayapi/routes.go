@@ -22,19 +22,18 @@ type pending struct {
 	invoke func(rs *ruleSet)
 }
 
-// ruleSet collects what the rules of one attached route become.
+// ruleSet collects the results of translating the rules of one attached route.
 type ruleSet struct {
 	t         *translator
 	route     *route
-	gateways  []*gateway  // that it is attached to
-	listeners []*listener // that serve it
+	gateways  []*gateway  // Gateways that the route is attached to
+	listeners []*listener // listeners that serve it
 	resolved  verdict     // the first reference that does not resolve
 	bad       map[int]string
-	reason    gwv1.RouteConditionReason // of the first of bad
+	reason    gwv1.RouteConditionReason // of the first rule in bad
 }
 
-// translateRoutes attaches all routes in the order of their age, which decides
-// conflicts, and translates them in it.
+// translateRoutes attaches all routes in order of age, which decides conflicts, and translates them in the same order.
 func (t *translator) translateRoutes() {
 	var all []pending
 	for _, o := range t.in.HTTPRoutes {
@@ -89,7 +88,7 @@ func (t *translator) translateRoute(p pending) {
 	p.into[p.route.name] = status
 }
 
-// verdicts are the conditions of the route for one of its parents.
+// verdicts returns the conditions of the route for one of its parents.
 func (rs *ruleSet) verdicts(a attachment, rules int) []namedVerdict {
 	accepted := a.accepted
 	vs := []namedVerdict{{gwv1.RouteConditionResolvedRefs, rs.resolved}}
@@ -103,8 +102,8 @@ func (rs *ruleSet) verdicts(a attachment, rules int) []namedVerdict {
 	return append([]namedVerdict{{gwv1.RouteConditionAccepted, accepted}}, vs...)
 }
 
-// dropped tells which rules do not work as written, in the form that the API
-// asks of the condition PartiallyInvalid.
+// dropped returns which rules do not work as written, in the form that the API requires for the condition
+// PartiallyInvalid.
 func (rs *ruleSet) dropped() string {
 	parts := make([]string, 0, len(rs.bad))
 	for _, i := range slices.Sorted(maps.Keys(rs.bad)) {
@@ -123,15 +122,14 @@ func (rs *ruleSet) reject(rule int, v verdict) {
 	}
 }
 
-// unresolved records a reference that leads nowhere; the first one is told.
+// unresolved records a reference that leads nowhere. Only the first one is reported.
 func (rs *ruleSet) unresolved(v *verdict) {
 	if v != nil && rs.resolved.ok {
 		rs.resolved = *v
 	}
 }
 
-// backends resolves the references of a rule. Where none of them can take
-// traffic it gives one that answers 500.
+// backends resolves the references of a rule, in their order.
 func (rs *ruleSet) backends(refs []gwv1.BackendRef, origin config.Origin) []config.Backend {
 	backends := make([]config.Backend, 0, len(refs))
 	for _, ref := range refs {
@@ -142,7 +140,7 @@ func (rs *ruleSet) backends(refs []gwv1.BackendRef, origin config.Origin) []conf
 	return backends
 }
 
-// orFailure adds a backend that answers 500 where no other one has any weight.
+// orFailure adds a backend that answers 500 if no other one has a weight.
 func orFailure(backends []config.Backend, origin config.Origin) []config.Backend {
 	for _, b := range backends {
 		if b.Weight > 0 {
@@ -152,7 +150,7 @@ func orFailure(backends []config.Backend, origin config.Origin) []config.Backend
 	return append(backends, invalidBackend(1, "the rule has no backend with a weight", origin))
 }
 
-// rule gives the config.Route of a rule, without what is particular to its kind.
+// rule returns the config.Route of a rule, without what is specific to its kind.
 func (rs *ruleSet) rule(i int) config.Route {
 	r := rs.route
 	c := config.Route{
@@ -172,9 +170,8 @@ func (rs *ruleSet) rule(i int) config.Route {
 	return c
 }
 
-// hosts are the route's hostnames that are of any use on its listeners. They
-// are left as the route says them: the listener, which is chosen before any
-// route, narrows them, and precedence goes by the route's own hostname.
+// hosts returns the route's hostnames that are useful on its listeners. They stay as the route has them: the listener,
+// which is chosen before any route, narrows them, and precedence depends on the route's own hostname.
 func (rs *ruleSet) hosts() []string {
 	var hosts []string
 	for _, h := range rs.route.hostnames {

@@ -9,7 +9,7 @@ import (
 	gwv1 "sigs.k8s.io/gateway-api/apis/v1"
 )
 
-// verdict is the answer to one question about an object, as a condition tells it.
+// verdict is the answer to one question about an object, in the terms of a condition.
 type verdict struct {
 	ok      bool
 	reason  string
@@ -19,7 +19,7 @@ type verdict struct {
 func passed(reason, message string) verdict { return verdict{true, reason, message} }
 func failed(reason, message string) verdict { return verdict{false, reason, message} }
 
-// maxMessage is the longest message that a condition may have.
+// maxMessage is the maximum length of a condition's message.
 const maxMessage = 32768
 
 func (v verdict) condition(kind string, generation int64) metav1.Condition {
@@ -33,9 +33,9 @@ func (v verdict) condition(kind string, generation int64) metav1.Condition {
 	}
 }
 
-// MergeConditions gives the conditions to write: those of fresh, with the
-// transition time of old where the status did not change and now where it did,
-// and the conditions of old that others set.
+// MergeConditions returns the conditions to write. These are the conditions of fresh and the conditions of old that
+// others set. A condition of fresh keeps the transition time of old if its status did not change, and otherwise gets
+// now.
 func MergeConditions(old, fresh []metav1.Condition, now metav1.Time) []metav1.Condition {
 	merged := make([]metav1.Condition, 0, len(fresh))
 	for _, c := range fresh {
@@ -62,8 +62,8 @@ func find(conditions []metav1.Condition, kind string) *metav1.Condition {
 	return nil
 }
 
-// ours tells whether a type of condition is one that Translate sets at times,
-// so that its absence from a fresh status means that it no longer holds.
+// ours reports whether Translate sets conditions of this type only at times. If such a condition is missing in a fresh
+// status, it no longer holds.
 func ours(kind string) bool {
 	switch kind {
 	case string(gwv1.RouteConditionPartiallyInvalid), string(gwv1.GatewayConditionResolvedRefs):
@@ -73,9 +73,8 @@ func ours(kind string) bool {
 	}
 }
 
-// MergeParents gives the parents to write into a route's status: fresh ones of
-// this controller in place of its old ones, and those of other controllers as
-// they are.
+// MergeParents returns the parents to write into a route's status: the fresh ones of this controller instead of its old
+// ones, and those of other controllers unchanged.
 func MergeParents(old, fresh []gwv1.RouteParentStatus, controller string, now metav1.Time) []gwv1.RouteParentStatus {
 	merged := make([]gwv1.RouteParentStatus, 0, len(fresh))
 	for _, p := range old {
@@ -97,7 +96,7 @@ func MergeParents(old, fresh []gwv1.RouteParentStatus, controller string, now me
 	return merged
 }
 
-// parentStatus is what a route's status says about one of its parents.
+// parentStatus returns what a route's status says about one of its parents.
 func (t *translator) parentStatus(r *route, ref gwv1.ParentReference, verdicts ...namedVerdict) gwv1.RouteParentStatus {
 	status := gwv1.RouteParentStatus{
 		ParentRef:      *ref.DeepCopy(),
@@ -109,7 +108,7 @@ func (t *translator) parentStatus(r *route, ref gwv1.ParentReference, verdicts .
 	return status
 }
 
-// namedVerdict is a verdict with the condition that tells it.
+// namedVerdict is a verdict with the condition that reports it.
 type namedVerdict struct {
 	kind gwv1.RouteConditionType
 	verdict

@@ -26,10 +26,9 @@ func (rs *ruleSet) udp(object *gwv1.UDPRoute) {
 	}
 }
 
-// stream translates a rule to one config.Stream for each listener. A
-// connection has nothing to match but the server name, so what an older route
-// (or an earlier rule) has on a listener is not given away again: the younger
-// route stays accepted and gets no traffic there.
+// stream translates a rule into one config.Stream for each listener. The only thing to match on a connection is the
+// server name. Therefore, what an older route (or an earlier rule) has on a listener is not given to another route: the
+// younger route stays accepted and gets no traffic there.
 func (rs *ruleSet) stream(i int, refs []gwv1.BackendRef) {
 	origin := config.Origin{Object: fmt.Sprintf("%s rule %d", rs.route, i)}
 	backends := rs.backends(refs, origin)
@@ -49,8 +48,8 @@ func (rs *ruleSet) stream(i int, refs []gwv1.BackendRef) {
 	}
 }
 
-// takeHosts gives the hosts of the route on l that nobody took before; all
-// tells that it has every connection.
+// takeHosts returns the hosts of the route on l that no other route has taken. all means that the route gets every
+// connection.
 func (rs *ruleSet) takeHosts(l *listener) (hosts []string, all bool) {
 	for _, host := range rs.route.hostsOn(l) {
 		if l.streams[host] {

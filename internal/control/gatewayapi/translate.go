@@ -14,8 +14,8 @@ import (
 	"github.com/weir-gateway/weir/internal/config"
 )
 
-// Objects is everything that Translate may look at. It is only read. Objects
-// of other controllers may be among them and are left alone.
+// Objects is everything that Translate may look at. Translate only reads it. It may contain objects of other
+// controllers, which Translate ignores.
 type Objects struct {
 	GatewayClasses     []*gwv1.GatewayClass
 	Gateways           []*gwv1.Gateway
@@ -32,25 +32,23 @@ type Objects struct {
 	ConfigMaps         []*corev1.ConfigMap
 }
 
-// Options says what the objects do not: who we are and where Gateways live.
+// Options hold what the objects do not say: our controller's name and where Gateways are served.
 type Options struct {
 	// ControllerName is the spec.controllerName of the GatewayClasses that are ours.
 	ControllerName string
-	// Bind gives the socket address ("10.0.0.7:80", ":8080") on which a port of
-	// a Gateway is served, or "" where that port cannot be had. Gateways that
-	// are given the same address share its socket.
+	// Bind returns the socket address ("10.0.0.7:80", ":8080") on which a port of a Gateway is served, or "" if that
+	// port is not available. Gateways that are given the same address share its socket.
 	Bind func(gateway types.NamespacedName, port int32) string
-	// Addresses gives the IP addresses under which clients reach a Gateway. Where
-	// wanted (spec.addresses) is not empty, it gives those of them that can be used.
+	// Addresses returns the IP addresses at which clients reach a Gateway. If wanted (spec.addresses) is not empty, it
+	// returns those of them that can be used.
 	Addresses func(gateway types.NamespacedName, wanted []string) []string
-	// Reach are addresses of this machine and its links at which backends may be; none
-	// beside those of a cluster unless said.
+	// Reach are addresses of this machine and its links at which backends may be. By default there are none besides
+	// those of a cluster.
 	Reach []netip.Prefix
 }
 
-// Result is the canonical form and the status of each object of ours. Statuses
-// hold what this controller says only, with zero transition times: whoever
-// writes them merges them into the object (see MergeConditions and MergeParents).
+// Result is the config and the status of each object of ours. Statuses hold only what this controller says, with zero
+// transition times. The caller merges them into the objects before writing them (see MergeConditions and MergeParents).
 type Result struct {
 	Config             *config.Config
 	GatewayClasses     map[string]gwv1.GatewayClassStatus
@@ -67,13 +65,13 @@ type Result struct {
 type translator struct {
 	opts       Options
 	in         *Objects
-	classes    map[string]bool // names of the accepted classes that are ours
+	classes    map[string]bool // names of our accepted classes
 	gateways   map[types.NamespacedName]*gateway
 	namespaces map[string]*corev1.Namespace
 	services   map[types.NamespacedName]*corev1.Service
 	secrets    map[types.NamespacedName]*corev1.Secret
 	configMaps map[types.NamespacedName]*corev1.ConfigMap
-	grants     map[string][]*gwv1.ReferenceGrant // by their namespace
+	grants     map[string][]*gwv1.ReferenceGrant // by namespace
 	policies   *policies
 	sockets    map[string]*socket        // by config.Socket.Name
 	backends   map[string]config.Service // by config.Service.Name
@@ -81,8 +79,8 @@ type translator struct {
 	result     *Result
 }
 
-// Translate turns objects into configuration and status. Missing functions of
-// opts mean that no port can be bound and no address is known.
+// Translate turns objects into configuration and status. If a function in opts is nil, no port can be bound or no
+// address is known, respectively.
 func Translate(in *Objects, opts Options) *Result {
 	t := newTranslator(in, opts)
 	t.translateClasses()
@@ -136,8 +134,8 @@ func newTranslator(in *Objects, opts Options) *translator {
 	return t
 }
 
-// translateClasses accepts the classes of our controller. Parameters are not
-// known, and a class that asks for them is refused rather than half obeyed.
+// translateClasses accepts the classes of our controller. Weir knows no parameters, and refuses a class that asks for
+// them instead of ignoring them.
 func (t *translator) translateClasses() {
 	for _, class := range t.in.GatewayClasses {
 		if string(class.Spec.ControllerName) != t.opts.ControllerName {
@@ -157,7 +155,7 @@ func (t *translator) translateClasses() {
 	}
 }
 
-// finishConfig brings what was collected in maps into its order.
+// finishConfig sorts what was collected in maps.
 func (t *translator) finishConfig() {
 	for _, s := range t.backends {
 		t.config.Services = append(t.config.Services, s)
@@ -167,8 +165,7 @@ func (t *translator) finishConfig() {
 	slices.SortFunc(t.config.Listeners, func(a, b config.Listener) int { return cmp.Compare(a.Name, b.Name) })
 }
 
-// byAge gives objects in the order that decides conflicts: the oldest first,
-// then by namespace and name.
+// byAge returns objects in the order that decides conflicts: oldest first, then by namespace and name.
 func byAge[T metav1.Object](objects []T) []T {
 	sorted := slices.Clone(objects)
 	slices.SortStableFunc(sorted, func(a, b T) int {
@@ -192,8 +189,7 @@ func nameOf(o metav1.Object) types.NamespacedName {
 	return types.NamespacedName{Namespace: o.GetNamespace(), Name: o.GetName()}
 }
 
-// deref gives what p points to, or the default that the API server would have
-// filled in.
+// deref returns the value that p points to, or the default that the API server would have filled in.
 func deref[T any](p *T, otherwise T) T {
 	if p == nil {
 		return otherwise

@@ -15,21 +15,20 @@ import (
 	"github.com/weir-gateway/weir/internal/base/statefile"
 )
 
-// A folder holds an index and the texts of sources, each by its digest:
+// A folder holds an index and the texts of sources, each named by its digest:
 //
 //	index.json
 //	index.json.broken
 //	text/9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
 //
-// Everything is written beside and renamed, and read back only where it has the
-// digest that it is named by: what a crash left half is not there. An index that cannot
-// be read is moved aside, and the texts from before it stay as long as it does, so that
-// somebody can mend it.
+// Each file is written under another name and then renamed. A text is read back only if it has the digest in its name,
+// so what a crash left incomplete counts as missing. An index that cannot be read is moved aside. The texts from before
+// it stay as long as it does, so that an operator can repair it.
 const (
 	indexName  = "index.json"
 	brokenName = "index.json.broken"
 	textName   = "text"
-	// indexVersion is the version of the index; another one is passed over.
+	// indexVersion is the version of the index; an index with another version is not read.
 	indexVersion = 1
 	// largestIndex and largestText bound what is read back.
 	largestIndex = 1 << 20
@@ -56,17 +55,16 @@ type indexSource struct {
 	Sum  string `json:"sha256"`
 }
 
-// folder is where a history is on disk.
+// folder is the place of a history on disk.
 type folder struct {
 	path string
-	// written are the texts that are there.
+	// written are the texts that are already in the folder.
 	written map[string]bool
 }
 
-// Open makes a history that is kept in the folder path too, which is made when
-// there is something to keep, for nobody but the user. What it holds already is
-// read; what cannot be read of it is left out, and told by lost. The error says
-// why the folder cannot be used.
+// Open makes a history that is also kept in the folder path. The folder is created once there is something to keep,
+// with access for this user only. Open reads what the folder already holds. It omits what cannot be read and reports it
+// in lost. err says why the folder cannot be used.
 func Open(path string, keep int) (h *History, lost error, err error) {
 	if err := statefile.Check(path); err != nil {
 		return nil, nil, err
@@ -81,8 +79,8 @@ func Open(path string, keep int) (h *History, lost error, err error) {
 	return h, lost, nil
 }
 
-// Read is Open for a folder that is not to be changed: what it holds is there, and what
-// comes is kept in memory only.
+// Read is like Open for a folder that must not be changed: the history has what the folder holds, and new entries are
+// kept in memory only.
 func Read(path string, keep int) (h *History, lost error, err error) {
 	if err := statefile.Check(path); err != nil {
 		return nil, nil, err
@@ -97,7 +95,7 @@ func Read(path string, keep int) (h *History, lost error, err error) {
 	return h, lost, nil
 }
 
-// index reads what the folder holds, the zero value where it holds nothing.
+// index reads the folder's index; the zero value if there is none.
 func (f *folder) index() (i index, err error) {
 	raw, err := statefile.Read(filepath.Join(f.path, indexName), largestIndex)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -115,7 +113,7 @@ func (f *folder) index() (i index, err error) {
 	return i, nil
 }
 
-// take takes over what i names of f.
+// take adds the entries that i names in f.
 func (h *History) take(f *folder, i index) error {
 	var lost []error
 	for _, kept := range i.Entries {
@@ -136,8 +134,8 @@ func (h *History) take(f *folder, i index) error {
 	return errors.Join(lost...)
 }
 
-// moveAside keeps an index that cannot be read from being written over. The error says
-// where it is, or why it is still there.
+// moveAside keeps an unreadable index from being overwritten. The error says where it is now, or why it could not be
+// moved.
 func (f *folder) moveAside() error {
 	broken := filepath.Join(f.path, brokenName)
 	if err := os.Rename(filepath.Join(f.path, indexName), broken); err != nil {
@@ -166,8 +164,7 @@ func (f *folder) texts(sources []indexSource) ([][]byte, error) {
 	return texts, nil
 }
 
-// write brings the index and the texts that are missing to the folder, and
-// removes the texts that it does not name any more.
+// write writes the index and the missing texts to the folder, and removes the texts that the index no longer names.
 func (f *folder) write(i index, texts map[string][]byte) error {
 	err := statefile.Make(f.path)
 	if err == nil {
@@ -199,8 +196,8 @@ func (f *folder) write(i index, texts map[string][]byte) error {
 	return nil
 }
 
-// tidy removes what the index does not name, also what a crash left, but nothing that a
-// broken index may name. What cannot be removed is only in the way.
+// tidy removes the texts that the index does not name, including what a crash left, but nothing that a broken index may
+// name. A text that cannot be removed does no harm.
 func (f *folder) tidy(texts map[string][]byte) {
 	entries, err := os.ReadDir(filepath.Join(f.path, textName))
 	if err != nil {
@@ -215,8 +212,8 @@ func (f *folder) tidy(texts map[string][]byte) {
 	}
 }
 
-// isFromBefore tells whether a text was there when a broken index was written: one that it
-// names was written before it.
+// isFromBefore reports whether a text existed when a broken index was written. Every text that the index names was
+// written before it.
 func isFromBefore(text fs.DirEntry, broken fs.FileInfo) bool {
 	if broken == nil {
 		return false

@@ -1,12 +1,11 @@
-// Package history keeps the configs that served, so that an operator can go back
-// to one and a restart in a bad hour has one that was good.
+// Package history keeps the configs that served, so that an operator can go back to one, and so that a restart whose
+// input cannot serve has a config that was good.
 //
 //   - history.go: what is kept, and how long.
 //   - disk.go: the same in a folder.
 //
-// What is kept are the sources as they were written: with references to secrets,
-// never with what these lead to. A config that holds a secret as plain text is kept
-// in memory only.
+// The history keeps the sources as they were written: with references to secrets, never with the secrets themselves. A
+// config with a secret in plain text is kept in memory only.
 package history
 
 import (
@@ -20,7 +19,7 @@ import (
 	"time"
 )
 
-// NotKeptError says that there is no such entry.
+// NotKeptError reports that there is no such entry.
 type NotKeptError struct{ text string }
 
 func (e *NotKeptError) Error() string { return e.text }
@@ -30,7 +29,7 @@ func notKept(format string, args ...any) error { return &NotKeptError{fmt.Sprint
 // DefaultKeep is how many configs are kept.
 const DefaultKeep = 10
 
-// Source is one file of a config, by its name in the folder of the config.
+// Source is one file of a config, by its name in the config's folder.
 type Source struct {
 	Name string
 	Data []byte
@@ -39,26 +38,25 @@ type Source struct {
 // Entry is a config that served.
 type Entry struct {
 	Digest string
-	Time   time.Time // when it last began to serve other than by going back to it
-	From   string    // who brought it
-	// Private is a config that is not written to disk.
+	Time   time.Time // when it last began to serve, other than by a rollback
+	From   string    // where it came from
+	// Private means that the config is not written to disk.
 	Private bool
 	sources []reference
 }
 
-// reference is a source by the digest of its text.
+// reference is a source with the digest of its text.
 type reference struct {
 	name string
 	sum  [sha256.Size]byte
 }
 
-// Hold is a config that serves in place of what the input says.
+// Hold is a config that serves in place of the input.
 type Hold struct {
 	Digest string    `json:"digest"`
 	Since  time.Time `json:"since"`
-	By     string    `json:"by"` // what holds it: "rollback" or "admin API"
-	// Base is what the files of the input hold meanwhile, by their names: SHA-256 in
-	// hexadecimal digits.
+	By     string    `json:"by"` // what set the hold: "rollback" or "admin API"
+	// Base is what the files of the input hold during the hold, by their names: SHA-256 in hexadecimal digits.
 	Base map[string]string `json:"base"`
 }
 
@@ -75,13 +73,13 @@ type History struct {
 	hold    *Hold
 }
 
-// New makes a history in memory that keeps the last so many configs.
+// New makes a history in memory that keeps the last keep configs.
 func New(keep int) *History {
 	return &History{keep: max(keep, 1), texts: map[[sha256.Size]byte][]byte{}}
 }
 
-// Add notes that a config serves from now on. One that is known moves to the end
-// of the list. The error is about the disk: in memory it is kept anyway.
+// Add notes that a config serves from now on. A config that is already known moves to the end of the list. The error is
+// about the disk; the history in memory has the config anyway.
 func (h *History) Add(e Entry, sources []Source) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -97,7 +95,7 @@ func (h *History) Add(e Entry, sources []Source) error {
 	return h.write()
 }
 
-// Return notes that a config serves again that is in the list already.
+// Return notes that a config that is already in the list serves again.
 func (h *History) Return(digest string, now time.Time) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -105,7 +103,7 @@ func (h *History) Return(digest string, now time.Time) error {
 	return h.write()
 }
 
-// Touch notes that the config that serves still does.
+// Touch notes that the serving config still serves.
 func (h *History) Touch(now time.Time) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -116,7 +114,7 @@ func (h *History) Touch(now time.Time) error {
 	return h.write()
 }
 
-// prune forgets the oldest, but neither what serves nor what is held.
+// prune removes the oldest entries, but neither the config that serves nor the one that is held.
 func (h *History) prune() {
 	for i := 0; len(h.entries) > h.keep && i < len(h.entries); {
 		if d := h.entries[i].Digest; d == h.serves || h.hold != nil && d == h.hold.Digest {
@@ -134,7 +132,7 @@ func (h *History) prune() {
 	maps.DeleteFunc(h.texts, func(sum [sha256.Size]byte, _ []byte) bool { return !used[sum] })
 }
 
-// Entries gives what is kept, the newest first.
+// Entries returns the kept configs, newest first.
 func (h *History) Entries() []Entry {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -143,7 +141,7 @@ func (h *History) Entries() []Entry {
 	return list
 }
 
-// Find gives the entry of a digest, or of the beginning of one that no other has.
+// Find returns the entry with this digest, or the only entry whose digest begins with it.
 func (h *History) Find(digest string) (Entry, []Source, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -167,16 +165,16 @@ func (h *History) Find(digest string) (Entry, []Source, error) {
 	}
 }
 
-// shortestDigest is how much of a digest must be said.
+// shortestDigest is the minimum number of characters of a digest.
 const shortestDigest = 4
 
-// Before gives the entry that came before the one of a digest.
+// Before returns the entry that came before the one with a digest.
 func (h *History) Before(digest string) (Entry, []Source, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	i := slices.IndexFunc(h.entries, func(e Entry) bool { return e.Digest == digest })
 	if i < 0 {
-		i = len(h.entries) // it is not kept, so everything that is came before it
+		i = len(h.entries) // it is not kept, so all kept ones came before it
 	}
 	if i == 0 {
 		return Entry{}, nil, notKept("no configuration is kept from before %s", digest)
@@ -184,8 +182,7 @@ func (h *History) Before(digest string) (Entry, []Source, error) {
 	return h.entries[i-1], h.sources(h.entries[i-1]), nil
 }
 
-// Last gives the config that served last, and when that was known; ok is false
-// where none is kept.
+// Last returns the config that served last, and when it was last known to serve. ok is false if none is kept.
 func (h *History) Last() (e Entry, sources []Source, seen time.Time, ok bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -204,7 +201,7 @@ func (h *History) sources(e Entry) []Source {
 	return list
 }
 
-// Hold gives what serves in place of the input, nil for nothing.
+// Hold returns what serves in place of the input, nil for nothing.
 func (h *History) Hold() *Hold {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -219,7 +216,7 @@ func (h *History) SetHold(hold *Hold) error {
 	return h.write()
 }
 
-// write brings what may be on disk there.
+// write writes everything that may be on disk to the folder.
 func (h *History) write() error {
 	if h.folder == nil {
 		return nil

@@ -1,7 +1,7 @@
-// Package invoke asks one function of a config once, without a gateway: by a
-// payload, or by the very request that the gateway would send it.
+// Package invoke invokes one function of a config once, without a gateway: with a payload, or with the same request
+// that the gateway would send it.
 //
-//   - invoke.go: the function, and what is told of a call.
+//   - invoke.go: the function, and the report of an invocation.
 //   - request.go: a request to it.
 package invoke
 
@@ -23,13 +23,13 @@ import (
 	"github.com/weir-gateway/weir/internal/function"
 )
 
-// Function is one function, started for a few calls. Close must end it. It is used
-// by one goroutine at a time.
+// Function is one function, started for a few invocations. The caller must call Close. It is used by one goroutine at a
+// time.
 type Function struct {
-	name    string // as routes say it: fn:orders, fn:app/orders
+	name    string // as in routes: fn:orders, fn:app/orders
 	group   string
 	backend function.Backend
-	// part is the one function of an app that is asked, nil where the backend is.
+	// part is the invoked function of an app, nil if the backend itself is invoked.
 	part http.RoundTripper
 }
 
@@ -41,20 +41,19 @@ func (f *Function) roundTripper() http.RoundTripper {
 	return f.backend
 }
 
-// Report is how a call went.
+// Report is the result of an invocation.
 type Report struct {
 	ID   string
-	Took time.Duration // from the moment an instance had the question to the end of its answer
-	// Start is how long the instance took to be ready, 0 where it was before.
+	Took time.Duration // from the time an instance had the request to the end of its answer
+	// Start is how long the instance took to be ready, 0 if it was ready before.
 	Start time.Duration
-	// Memory is the most that the instance has used so far, in bytes, 0 where the
-	// system does not tell; Limit is what it is told to have.
+	// Memory is the most that the instance has used so far, in bytes, 0 if the system does not report it. Limit is the
+	// memory that the instance is told it has.
 	Memory, Limit int64
 }
 
-// Find gives the function of that name, which one of a group has behind the group's
-// and a slash. part is the function of an app, whose name stands behind the app's and
-// another slash, "" for none.
+// Find returns the function with that name. The name of a function in a group is GROUP/NAME. A function of an app is
+// named by the app's name, a slash and part; part is "" for other functions.
 func Find(cfg *config.Config, name string) (found *config.Function, part string, err error) {
 	var known []string
 	for i := range cfg.Functions {
@@ -85,8 +84,8 @@ func Find(cfg *config.Config, name string) (found *config.Function, part string,
 	return nil, "", fmt.Errorf("there is no function %q; there are: %s", name, strings.Join(known, ", "))
 }
 
-// Start makes the function, or the part of it that Find has found, whose instances
-// start when they are asked. Its output goes to log.
+// Start makes the function, or the part of it that Find returned. Instances start when they are needed. Their output
+// goes to log.
 func Start(definitions []function.Definition, cfg *config.Config, f *config.Function, part string, log *slog.Logger) (*Function, error) {
 	at := slices.IndexFunc(definitions, func(d function.Definition) bool { return d.Kind == f.Kind })
 	if at < 0 {
@@ -107,14 +106,14 @@ func Start(definitions []function.Definition, cfg *config.Config, f *config.Func
 	made := &Function{name: d.Scheme.Name + ":" + f.Name, group: f.Group, backend: backend}
 	if app, ok := backend.(function.Parted); ok && part != "" {
 		made.name += "/" + part
-		if made.part, err = app.Part(part); err != nil { // checkPart has looked
+		if made.part, err = app.Part(part); err != nil { // checkPart has already checked this
 			return nil, errors.Join(err, backend.Close(context.Background()))
 		}
 	}
 	return made, nil
 }
 
-// NoPartError says that an app has no function of that name.
+// NoPartError reports that an app has no function with that name.
 type NoPartError struct{ error }
 
 func checkPart(d function.Definition, env function.Env, f *config.Function, part string) error {
@@ -133,15 +132,14 @@ func (f *Function) Close(ctx context.Context) error {
 	return f.backend.Close(ctx) //nolint:wrapcheck // it says what it is
 }
 
-// TakesPayloads tells whether the function can be given payloads; it takes only
-// requests otherwise.
+// TakesPayloads reports whether the function accepts payloads. Otherwise it accepts only requests.
 func (f *Function) TakesPayloads() bool {
 	i, ok := f.backend.(function.Invoker)
 	return ok && f.part == nil && i.Facts().Payloads
 }
 
-// Payload gives the function a payload. use is given its answer, which ends with it.
-// The error is the function's, a *fault.Fault, or that of use.
+// Payload invokes the function with a payload. use receives its answer, which is valid until use returns. The error is
+// the function's, a *fault.Fault, or that of use.
 func (f *Function) Payload(ctx context.Context, payload []byte, use func(function.Answer) error) (Report, error) {
 	invoker, ok := f.backend.(function.Invoker)
 	if !ok {
@@ -159,17 +157,17 @@ func (f *Function) Payload(ctx context.Context, payload []byte, use func(functio
 		err = use(answer)
 	}
 	if answer.Stream != nil {
-		_ = answer.Stream.Close() // whatever was wrong with it was read
+		_ = answer.Stream.Close() // any error was already seen while reading
 	}
 	return call.report(), err
 }
 
-// exchange is that of a call.
+// exchange returns the exchange of an invocation.
 func (f *Function) exchange() *exchange.Exchange {
 	return &exchange.Exchange{ID: function.NewID(), Start: time.Now(), Host: "localhost", Path: "/", Backend: f.name}
 }
 
-// call is one while it is made.
+// call is an invocation in progress.
 type call struct {
 	f        *Function
 	x        *exchange.Exchange
@@ -179,11 +177,11 @@ type call struct {
 
 func (f *Function) begin(x *exchange.Exchange) *call { return &call{f: f, x: x, began: time.Now()} }
 
-// answered notes that the answer has begun, or failed.
+// answered notes that the answer has begun or failed.
 func (c *call) answered() { c.headTook = time.Since(c.began) }
 
-// report tells of a call whose answer has ended. The wait for an instance is no part
-// of how long it took.
+// report returns the report of an invocation whose answer has ended. The wait for an instance does not count towards
+// the time that it took.
 func (c *call) report() Report {
 	took := time.Since(c.began)
 	r := Report{ID: c.x.ID}
@@ -193,7 +191,7 @@ func (c *call) report() Report {
 		r.Start = last.Cold
 	}
 	r.Took = took
-	if i, ok := c.f.backend.(function.Invoker); ok && i.Facts().Payloads { // others are not told of one
+	if i, ok := c.f.backend.(function.Invoker); ok && i.Facts().Payloads { // only those that take payloads are told a limit
 		r.Limit = i.Facts().Memory
 	}
 	r.Memory = c.f.backend.Status().Memory

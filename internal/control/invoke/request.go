@@ -23,10 +23,10 @@ import (
 	"github.com/weir-gateway/weir/internal/traffic/snapshot"
 )
 
-// Plan is a request as the function gets it.
+// Plan is a request as the function will receive it.
 type Plan struct {
-	// Route is the route that leads it there, "" where none does and the function gets
-	// the request as it is described.
+	// Route is the route that leads the request to the function. It is "" if no route does, and the function receives
+	// the request as described.
 	Route    string
 	method   string
 	host     string // as the client writes it
@@ -35,8 +35,8 @@ type Plan struct {
 	exchange exchange.Exchange
 }
 
-// Plan finds out what the gateway would send for q. What guards would say is not
-// asked: it is the function that is tried. Errors are about q, in words for who wrote it.
+// Plan finds out what the gateway would send for q. It does not ask guards, since the function is what is tested.
+// Errors are about q, in words for its author.
 func (f *Function) Plan(parts compile.Parts, cfg *config.Config, q explain.Request) (*Plan, error) {
 	described, identity, err := q.Describe()
 	if err != nil {
@@ -74,8 +74,8 @@ func (f *Function) Plan(parts compile.Parts, cfg *config.Config, q explain.Reque
 	return p, nil
 }
 
-// unguarded is cfg without the filters that may refuse a request, and with a listener
-// where it has none, as where there are only functions.
+// unguarded returns cfg without the filters that may refuse a request. It adds a listener if cfg has none, as a config
+// with only functions does.
 func unguarded(cfg *config.Config, definitions []filter.Definition) *config.Config {
 	guards := map[string]bool{}
 	for _, d := range definitions {
@@ -95,7 +95,7 @@ func unguarded(cfg *config.Config, definitions []filter.Definition) *config.Conf
 	return &open
 }
 
-// leads gives what the function gets of an explained request, nil where that does not
+// leads returns the request that the function receives for an explained request, nil if the explained request does not
 // lead to it.
 func (f *Function) leads(cfg *config.Config, e snapshot.Explanation) *snapshot.Outbound {
 	if e.Route == nil {
@@ -114,9 +114,9 @@ func (f *Function) leads(cfg *config.Config, e snapshot.Explanation) *snapshot.O
 	return nil
 }
 
-// Request sends the function a planned request with this body, by the code that
-// sends those of clients, and writes what a client would get to w. The error is a
-// *fault.Fault where that is a problem of the gateway's own, whose text is out too.
+// Request sends a planned request with this body to the function, through the code that sends the requests of clients,
+// and writes to w what a client would receive. The error is a *fault.Fault if it is a problem of the gateway itself;
+// its text has then been written, too.
 func (f *Function) Request(ctx context.Context, p *Plan, body []byte, w http.ResponseWriter) (Report, error) {
 	r, err := http.NewRequestWithContext(ctx, p.method, "http://localhost/", bytes.NewReader(body))
 	if err != nil {
@@ -140,10 +140,10 @@ func (f *Function) Request(ctx context.Context, p *Plan, body []byte, w http.Res
 	return call.report(), err
 }
 
-// errCut is an answer that ended early.
+// errCut reports an answer that ended early.
 var errCut = errors.New("the answer broke off")
 
-// pass has the proxy do its work; an answer that breaks off is a panic of net/http's.
+// pass runs the proxy. A panic with http.ErrAbortHandler means that the answer broke off.
 func (f *Function) pass(w *exchange.Writer, r *http.Request, c *call) (err error) {
 	defer func() {
 		switch cause := recover(); cause {

@@ -11,31 +11,31 @@ import (
 	"github.com/weir-gateway/weir/internal/config"
 )
 
-// Found is what a folder without a config holds that can be run as a function.
+// Found is what a folder without a config has that can be run as a function.
 type Found struct {
 	Functions []Function
-	// Left are names that look like functions and cannot be run.
+	// Left are names that look like functions but cannot be run.
 	Left []Left
 }
 
-// Function is one of them.
+// Function is a function that was found.
 type Function struct {
 	Name string
-	Run  string // relative to the folder, as a config says it
+	Run  string // relative to the folder, as in a config
 }
 
-// Left is something that is no function, and why.
+// Left is a file or folder that is not a function, and the reason.
 type Left struct{ Name, Why string }
 
-// The config that a folder has, by the names that `weir init` and habit give it.
+// ownNames are the names of the config in a folder: the one that `weir init` writes, and the other usual spelling.
 var ownNames = []string{"weir.yaml", "weir.yml"}
 
-// functionsFolder is where a project keeps its functions beside other things. What
-// is in it is meant to be run, so that files of it count too.
+// functionsFolder is where a project keeps its functions among other things. Everything in it is meant to be run, so
+// single files count, too.
 const functionsFolder = "functions"
 
-// Find looks for functions in a folder and changes nothing: the folder itself is one,
-// or else what lies in its folder functions, or else its folders.
+// Find looks for functions in a folder and changes nothing. The folder itself may be the function; otherwise Find looks
+// at what is in its folder functions, or, if there is none, at its folders.
 func (in Input) Find() (Found, error) {
 	if in.Runs(in.Path) == nil {
 		return Found{Functions: []Function{{Name: nameOf(in.Path), Run: "."}}}, nil
@@ -58,7 +58,7 @@ func (in Input) Find() (Found, error) {
 	return found, nil
 }
 
-// look adds path, which is within in.Path.
+// look adds path, which is inside in.Path.
 func (f *Found) look(in Input, path string) {
 	name := strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
 	within, err := filepath.Rel(in.Path, path)
@@ -78,7 +78,7 @@ func (f *Found) look(in Input, path string) {
 	}
 }
 
-// shortly is an error about path, where that is named already.
+// shortly returns the text of an error about path, for a message that already names path.
 func shortly(err error, path string) string {
 	text := strings.TrimPrefix(err.Error(), "run: ")
 	if absolute, err := filepath.Abs(path); err == nil {
@@ -87,12 +87,12 @@ func shortly(err error, path string) string {
 	return text
 }
 
-// passedOver holds for folders that tools fill.
+// passedOver reports whether a folder is one that tools fill.
 func passedOver(name string) bool {
 	return strings.HasPrefix(name, ".") || strings.HasPrefix(name, "_") || slices.Contains([]string{"node_modules", "vendor", "testdata", "dist"}, name)
 }
 
-// looksLikeCode tells whether somebody may have meant path to be a function.
+// looksLikeCode reports whether path may have been meant to be a function.
 func looksLikeCode(path string) bool {
 	code := []string{".go", ".js", ".mjs", ".cjs", ".ts", ".py", ".wasm"}
 	if !isFolder(path) {
@@ -109,7 +109,7 @@ func isFolder(path string) bool {
 	return err == nil && info.IsDir()
 }
 
-// nameOf names the function that a folder itself is.
+// nameOf returns the name of a function that is the folder itself.
 func nameOf(folder string) string {
 	if absolute, err := filepath.Abs(folder); err == nil {
 		if name := filepath.Base(absolute); config.IsElementName(name) {
@@ -119,9 +119,9 @@ func nameOf(folder string) string {
 	return "function"
 }
 
-// Config is the config of what was found. A single function gets every path; of
-// several each has the paths below its name, which it does not see, so that each of
-// its own paths can be asked for, and / lists them.
+// Config returns the config of what was found. A function that is the folder itself gets every path. Otherwise each
+// function gets the paths below its name, which it does not see, so that every path of its own can be requested. GET /
+// then lists the functions.
 func (f Found) Config() string {
 	var b strings.Builder
 	b.WriteString("listen: 127.0.0.1:8080\n\nproblems: verbose\n\nroutes:\n")
@@ -148,8 +148,8 @@ func (f Found) Config() string {
 	return b.String()
 }
 
-// own gives where the config of the folder is: a file of it or, for one of a team's
-// files, the folder itself; "" where there is none and its functions are looked for.
+// own returns where the config is: Path itself, or the weir.yaml in it if Path is a folder and Runs is set. It is "" if
+// there is no such file, so that functions are looked for.
 func (in Input) own() string {
 	if in.Runs == nil || !isFolder(in.Path) {
 		return in.Path
@@ -167,7 +167,7 @@ func isFile(path string) bool {
 	return err == nil && !info.IsDir()
 }
 
-// Finds tells whether the functions of a folder are looked for, which has no config.
+// Finds reports whether the input is a folder without a config in which functions were found.
 func (in Input) Finds() bool {
 	if in.own() != "" {
 		return false
@@ -176,7 +176,7 @@ func (in Input) Finds() bool {
 	return err == nil && len(found.Functions) > 0
 }
 
-// found gives the config of what is in the folder.
+// found returns the config of what is in the folder.
 func (in Input) found() ([]config.Source, error) {
 	found, err := in.Find()
 	if err != nil {
@@ -200,7 +200,7 @@ func (in Input) found() ([]config.Source, error) {
 	return nil, wrong("%s", b.String())
 }
 
-// places are what the input's content depends on, beside the sources themselves.
+// places returns what the input's content depends on, in addition to the sources themselves.
 func (in Input) places() []string {
 	own := in.own()
 	if own != "" {

@@ -1,5 +1,5 @@
-// Package source is where configs come from. So far these are files, and the
-// one-line proxy of the command line, which is a file that nobody had to write.
+// Package source reads configs from where they come from. So far these are files, and the one-line proxy of the command
+// line, whose config is generated.
 package source
 
 import (
@@ -23,45 +23,44 @@ import (
 
 // Input is what the user named: where the config is, and what replaces parts of it.
 type Input struct {
-	// Path is a file, a directory, or a URL to be a plain proxy for.
+	// Path is a file, a directory, or the URL that a plain proxy forwards to.
 	Path string
-	// Listen replaces the address of the first socket ("ADDRESS"), or of the
-	// named ones ("NAME=ADDRESS").
+	// Listen replaces the address of the first socket ("ADDRESS"), or of a named one ("NAME=ADDRESS").
 	Listen []string
 	// Admin replaces the address of the admin API; "off" switches it off.
 	Admin string
-	// Engine replaces what speaks HTTP/1.x with clients and services, where it is not "".
+	// Engine replaces the engine that speaks HTTP/1.x with clients and services, unless it is "".
 	Engine config.Engine
-	// Verbose has clients told what is wrong, as `problems: verbose` does.
+	// Verbose tells clients what is wrong, as `problems: verbose` does.
 	Verbose bool
-	// Loopback keeps every address to this machine.
+	// Loopback restricts every address to this machine.
 	Loopback bool
-	// Runs tells why a file or folder cannot be run as a function, nil where it can.
-	// With it, a folder needs no config: its functions are one (see Find), and of a
-	// folder with a weir.yaml that alone counts. It may be nil.
+	// Runs returns why a file or folder cannot be run as a function, or nil if it can. If Runs is set, a folder needs
+	// no config: its functions serve as one (see Find). If such a folder has a weir.yaml, only that file counts. Runs
+	// may be nil.
 	Runs func(path string) error
 }
 
-// Loaded is a config with what belongs to it.
+// Loaded is a config with everything that belongs to it.
 type Loaded struct {
-	Config   *config.Config // nil where it has errors
+	Config   *config.Config // nil if it has errors
 	Written  *config.Config // as Config, without the input's replacements
 	Sources  []config.Source
 	Digest   string // of the sources
 	Problems []doc.Problem
-	// Bad are the paths of the sources that have a part in an error (config.Result).
+	// Bad are the paths of the sources that take part in an error (config.Result).
 	Bad map[string]bool
 }
 
-// InputError says that the Input itself is wrong, not what it leads to.
+// InputError reports that the Input itself is wrong, not what it leads to.
 type InputError struct{ text string }
 
 func (e *InputError) Error() string { return e.text }
 
 func wrong(format string, args ...any) error { return &InputError{fmt.Sprintf(format, args...)} }
 
-// Load reads and validates. The error is about reading; what is wrong with what
-// was read are Problems.
+// Load reads and validates the config. The error is about reading; what is wrong with the text that was read is in
+// Problems.
 func (in Input) Load(v config.Vocabulary) (Loaded, error) {
 	sources, err := in.Read()
 	if err != nil {
@@ -70,8 +69,7 @@ func (in Input) Load(v config.Vocabulary) (Loaded, error) {
 	return in.LoadSources(sources, v)
 }
 
-// LoadSources validates sources in place of what the input leads to. The error is
-// about what the input replaces in them.
+// LoadSources validates sources instead of what the input leads to. The error is about what the input replaces in them.
 func (in Input) LoadSources(sources []config.Source, v config.Vocabulary) (Loaded, error) {
 	result := config.Load(sources, v)
 	out := Loaded{Config: result.Config, Written: result.Config, Sources: sources, Digest: Digest(sources), Problems: result.Problems, Bad: result.Bad}
@@ -81,7 +79,7 @@ func (in Input) LoadSources(sources []config.Source, v config.Vocabulary) (Loade
 	return out.replaced(in, v)
 }
 
-// replaced applies the replacements, which may not break a rule that the config kept.
+// replaced applies the replacements. They must not break a rule that the config met before.
 func (l Loaded) replaced(in Input, v config.Vocabulary) (Loaded, error) {
 	if in.Admin == "" && in.Engine == "" && len(in.Listen) == 0 && !in.Loopback && !in.Verbose {
 		return l, nil
@@ -93,7 +91,7 @@ func (l Loaded) replaced(in Input, v config.Vocabulary) (Loaded, error) {
 		return l, err
 	}
 	broken := slices.DeleteFunc(config.Validate(l.Config, v), func(p doc.Problem) bool {
-		return p.Severity != doc.Error // warnings were told already
+		return p.Severity != doc.Error // warnings were already reported
 	})
 	if len(broken) > 0 {
 		l.Config = nil
@@ -102,8 +100,7 @@ func (l Loaded) replaced(in Input, v config.Vocabulary) (Loaded, error) {
 	return l, nil
 }
 
-// Lasting tells whether the input can be read again: it is a file or a folder, no
-// URL and no pipe.
+// Lasting reports whether the input can be read again: it is a file or a folder, not a URL or a pipe.
 func (in Input) Lasting() bool {
 	if in.isURL() {
 		return false
@@ -117,7 +114,7 @@ func (in Input) isURL() bool {
 	return ok && (strings.EqualFold(scheme, "http") || strings.EqualFold(scheme, "https"))
 }
 
-// Read gives the sources of the input.
+// Read returns the sources of the input.
 func (in Input) Read() ([]config.Source, error) {
 	if in.isURL() {
 		text, err := Proxy(in.Path)
@@ -130,7 +127,7 @@ func (in Input) Read() ([]config.Source, error) {
 	if own == "" {
 		return in.found()
 	}
-	if info, err := os.Stat(own); own != in.Path && err == nil && !info.Mode().IsRegular() { // one that is named itself is meant
+	if info, err := os.Stat(own); own != in.Path && err == nil && !info.Mode().IsRegular() { // one that the user named directly is meant
 		return nil, wrong("%s is a pipe, a socket or a device, and to read it may take for ever; remove it, or name it where it is meant", own)
 	}
 	sources, err := config.Read(own)
@@ -142,8 +139,7 @@ func (in Input) Read() ([]config.Source, error) {
 	return sources, err //nolint:wrapcheck // says what could not be read
 }
 
-// meant says what to write instead of a Path that nothing is at, "" where it can only be
-// that of a file.
+// meant returns what to write instead of a Path where nothing exists, or "" if it can only be the path of a file.
 func (in Input) meant() string {
 	if in.Path == "-" {
 		return "to read a config from standard input, name /dev/stdin"
@@ -157,8 +153,8 @@ func (in Input) meant() string {
 	return ""
 }
 
-// addressed is the URL that path lacks the scheme of: it is a port, or begins
-// with HOST:PORT. It is "" for what can only be a file.
+// addressed returns the URL that was probably meant if path lacks only the scheme: it is a port, or begins with
+// HOST:PORT. It returns "" if path can only be a file.
 func addressed(path string) string {
 	if _, err := strconv.ParseUint(path, 10, 16); err == nil {
 		return "http://localhost:" + path
@@ -177,9 +173,8 @@ func addressed(path string) string {
 	return "http://" + path
 }
 
-// Proxy is the config of a plain proxy for one URL: every request goes there, and a
-// path in the URL is put before the request's own. It serves this machine only,
-// because its clients are told why a backend failed.
+// Proxy returns the config of a plain proxy for one URL. Every request goes there, and a path in the URL is put before
+// the request's own path. The proxy serves this machine only, because its clients are told why a backend failed.
 func Proxy(target string) (string, error) {
 	u, err := url.Parse(target)
 	switch {
@@ -195,8 +190,8 @@ func Proxy(target string) (string, error) {
 	return "listen: 127.0.0.1:8080\nproblems: verbose\nroutes:\n  ANY /**:\n    to: " + to + "\n", nil
 }
 
-// Digest names a config by its sources: equal texts under equal names have equal
-// digests, in whatever folder they stand and by whatever path it was named.
+// Digest identifies a config by its sources. Equal texts under equal names have equal digests, whatever folder they are
+// in and whatever path was named.
 func Digest(sources []config.Source) string {
 	h := sha256.New()
 	for _, s := range sources {
@@ -206,7 +201,7 @@ func Digest(sources []config.Source) string {
 	return hex.EncodeToString(h.Sum(nil))[:16]
 }
 
-// PathOf is the path of a source of that name, as Read would give it.
+// PathOf returns the path of the source with that name, as Read would return it.
 func (in Input) PathOf(name string) string {
 	switch info, err := os.Stat(in.Path); {
 	case err == nil && info.IsDir():
@@ -254,7 +249,7 @@ func (in Input) replace(c *config.Config) error {
 	return nil
 }
 
-// keepHere makes addresses that others can reach loopback ones.
+// keepHere replaces addresses that other machines can reach by loopback addresses.
 func (in Input) keepHere(c *config.Config) {
 	for i := range c.Sockets {
 		c.Sockets[i].Address = onLoopback(c.Sockets[i].Address)
@@ -262,8 +257,8 @@ func (in Input) keepHere(c *config.Config) {
 	c.Admin.Address = onLoopback(c.Admin.Address)
 }
 
-// onLoopback is an address of this machine with the port of address. What is no
-// address with a port (a Unix socket, off) stays.
+// onLoopback returns a loopback address with the port of address. It returns anything that is not an address with a
+// port (a Unix socket, off) unchanged.
 func onLoopback(address string) string {
 	host, port, err := net.SplitHostPort(address)
 	if _, bad := strconv.ParseUint(port, 10, 16); err != nil || bad != nil {
@@ -275,8 +270,7 @@ func onLoopback(address string) string {
 	return net.JoinHostPort("127.0.0.1", port)
 }
 
-// socketOf gives the socket of a listener; a name that is none is taken for the
-// socket's own.
+// socketOf returns the socket of a listener. A name that no listener has is taken as the name of a socket.
 func socketOf(c *config.Config, name string) string {
 	for _, l := range c.Listeners {
 		if l.Name == name {

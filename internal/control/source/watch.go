@@ -14,36 +14,34 @@ import (
 	"github.com/weir-gateway/weir/internal/config"
 )
 
-// How a Watcher waits, unless told otherwise.
+// The default times of a Watcher.
 const (
-	// settle is how long nothing more must happen to the files before a change is
-	// told: an editor or a copy writes in several steps.
+	// settle is how long the files must be quiet before a change is reported: an editor or a copy writes in several
+	// steps.
 	settle = 100 * time.Millisecond
-	// patience bounds how long files that change all the time put it off.
+	// patience bounds how long files that change all the time can delay the report.
 	patience = 2 * time.Second
-	// poll is how often the files are read anyway. The system tells nothing of what
-	// another machine writes to a shared folder, nor of a folder that was mounted
-	// over, and forgets what it cannot queue.
+	// poll is how often the files are read even without an event. The system does not report what another machine
+	// writes to a shared folder, or that something was mounted over a folder, and it drops events that it cannot queue.
 	poll = 30 * time.Second
-	// pollAlone is how often, where the system tells nothing at all.
+	// pollAlone is how often the files are read if the system reports no events at all.
 	pollAlone = 2 * time.Second
 )
 
-// Content is what files hold, by their names: the digest of each, nothing but
-// zeros for one that cannot be read.
+// Content is what files hold, by their names: the digest of each file, all zeros for a file that cannot be read.
 type Content map[string][sha256.Size]byte
 
-// WatchOptions make a Watcher.
+// WatchOptions are the options of a Watcher.
 type WatchOptions struct {
 	Input Input // a file or a folder
 	Log   *slog.Logger
-	// Settle and Poll replace the times of this package; 0 leaves them.
+	// Settle and Poll replace the times of this package; 0 keeps them.
 	Settle, Poll time.Duration
 }
 
-// Watcher tells when the files of an input, or those that it names, no longer hold
-// what was read from them. What the system tells of them is only taken for a hint
-// to look; what they hold decides. Its methods may be called concurrently.
+// Watcher reports when the files of an input, or the files that they name, no longer hold what was read from them.
+// Events from the system are only hints to look; the content of the files decides. Its methods may be called
+// concurrently.
 type Watcher struct {
 	options WatchOptions
 	changed chan struct{}
@@ -52,13 +50,13 @@ type Watcher struct {
 	done    chan struct{}
 }
 
-// followed is what was read, so what is waited for to change.
+// followed is the content that was read and that is watched for changes.
 type followed struct {
 	input Content
 	named Content
 }
 
-// Watch begins to watch. Nothing is told before the first Follow.
+// Watch begins to watch. It reports nothing before the first Follow.
 func Watch(o WatchOptions) *Watcher {
 	if o.Settle <= 0 {
 		o.Settle = settle
@@ -74,9 +72,9 @@ func Watch(o WatchOptions) *Watcher {
 // Changed has a value when something should be read again.
 func (w *Watcher) Changed() <-chan struct{} { return w.changed }
 
-// Follow takes over what was read last: the sources of the input, none where it
-// could not be read, and the files that they name, each as it was before it was
-// read, so that no change between reading and watching is missed.
+// Follow takes over what was read last: the sources of the input, none if it could not be read, and the files that they
+// name. The content of each named file is that from before it was read, so that no change between reading and watching
+// is missed.
 func (w *Watcher) Follow(sources []config.Source, named Content) {
 	f := followed{input: contentOf(w.options.Input.Path, sources), named: maps.Clone(named)}
 	select {
@@ -85,13 +83,13 @@ func (w *Watcher) Follow(sources []config.Source, named Content) {
 	}
 }
 
-// Close ends the watching and returns when it has ended.
+// Close ends the watching. It returns when the goroutine has ended.
 func (w *Watcher) Close() {
 	close(w.stop)
 	<-w.done
 }
 
-// contentOf is what sources hold; none at all is an input that cannot be read.
+// contentOf returns what sources hold. No sources at all stand for an input that cannot be read.
 func contentOf(path string, sources []config.Source) Content {
 	c := Content{}
 	for _, s := range sources {
@@ -133,7 +131,7 @@ func (w *Watcher) run() {
 				l.seen = nil
 				l.wait()
 			}
-		case err := <-l.errors: // it may have lost some
+		case err := <-l.errors: // some events may be lost
 			w.options.Log.Debug("watching the configuration", "error", err)
 			l.watched.Lost()
 			l.wait()
@@ -149,25 +147,24 @@ func (w *Watcher) run() {
 type lookout struct {
 	*Watcher
 
-	system  *notify.Watcher // nil where the system tells nothing
+	system  *notify.Watcher // nil if the system reports no events
 	events  <-chan string
 	errors  <-chan error
 	watched places.Watched
 
 	known followed // as it was read
-	// seen is what was found instead where the system has not told of it, so that
-	// it may be half written; nil otherwise.
+	// seen is what was found if it differs from known and the system has not reported the change, so it may be half
+	// written; nil otherwise.
 	seen Content
-	// settled fires when nothing has happened for a while; waiting is since when,
-	// zero while nobody waits.
+	// settled fires when nothing has happened for a while. waiting is when the wait began, zero if there is none.
 	settled *time.Timer
 	waiting time.Time
 }
 
-// hear asks the system to tell of changes.
+// hear asks the system to report changes.
 func (l *lookout) hear() {
 	system, err := notify.New()
-	if err != nil { // there is a limit on how many there may be
+	if err != nil { // the system limits how many watchers there are
 		l.options.Log.Warn("the system does not tell of changed files; they are looked at every few seconds", "error", err)
 		return
 	}
@@ -183,7 +180,7 @@ func (l *lookout) close() {
 	}
 }
 
-// wait puts the look off until the files have settled, and tells whether it could.
+// wait postpones the look until the files have settled, and reports whether it could.
 func (l *lookout) wait() bool {
 	if l.waiting.IsZero() {
 		l.waiting = time.Now()
@@ -195,16 +192,15 @@ func (l *lookout) wait() bool {
 	return true
 }
 
-// look reads the files and tells of a change. Where the system did not say that
-// there is one, it did not say either that it is complete: such a change must be
-// found twice.
+// look reads the files and reports a change. untold means that the system did not report the change. Then it also did
+// not report that the files are complete, so the change must be found twice.
 func (l *lookout) look(untold bool) {
 	if l.known.input == nil { // nothing was read yet
 		return
 	}
 	l.rewatch()
 	now := l.scan()
-	if maps.Equal(now, l.whole()) { // perhaps again
+	if maps.Equal(now, l.whole()) { // perhaps changed back
 		l.seen, l.waiting = nil, time.Time{}
 		return
 	}
@@ -215,8 +211,7 @@ func (l *lookout) look(untold bool) {
 	l.tell(now)
 }
 
-// tell says that there is a change, once: what was found is what must change
-// again before more is told, whatever becomes of it.
+// tell reports a change once. What was found must change again before more is reported, whatever becomes of it.
 func (l *lookout) tell(now Content) {
 	named := Content{}
 	for name := range l.known.named {
@@ -226,11 +221,11 @@ func (l *lookout) tell(now Content) {
 	l.known, l.seen, l.waiting = followed{now, named}, nil, time.Time{}
 	select {
 	case l.changed <- struct{}{}:
-	default: // it was not heard yet
+	default: // the last report was not received yet
 	}
 }
 
-// whole is everything that was read.
+// whole returns everything that was read.
 func (l *lookout) whole() Content {
 	all := maps.Clone(l.known.input)
 	maps.Copy(all, l.known.named)
@@ -250,14 +245,14 @@ func (l *lookout) scan() Content {
 	return now
 }
 
-// stopped is a timer that does not fire until it is reset.
+// stopped returns a timer that does not fire until it is reset.
 func stopped() *time.Timer {
 	t := time.NewTimer(time.Hour)
 	t.Stop()
 	return t
 }
 
-// rewatch follows the files to where they are now.
+// rewatch moves the watches to where the files are now.
 func (l *lookout) rewatch() {
 	if l.system == nil {
 		return
