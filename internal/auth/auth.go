@@ -1,10 +1,9 @@
-// Package auth is the contract of ways of recognising callers. Each child folder
-// is one kind of credential: its config struct, its behaviour, its README whose
-// examples are run, and its tests. Folder all lists them.
+// Package auth is the contract between the gateway and the ways of recognising callers. Each child folder is one kind
+// of credential: its config struct, its behaviour, its README whose examples are run, and its tests. Folder all lists
+// them.
 //
-// A Way only says who sent a request. What follows from that (401, an anonymous
-// caller, what goes on to the backend) is decided by the filter auth, once for all
-// kinds. A way that cannot decide says so, and the request is denied.
+// A Way only says who sent a request. The filter auth decides what follows from that (401, an anonymous caller, what
+// goes on to the backend), once for all kinds. A way that cannot decide says so, and the request is denied.
 package auth
 
 import (
@@ -22,25 +21,23 @@ import (
 	"github.com/weir-gateway/weir/internal/config"
 )
 
-// Way is one built way of recognising callers. It is immutable and is used by many
-// goroutines.
+// Way is one built way of recognising callers. It is immutable and safe for concurrent use.
 type Way struct {
 	Name string
-	// Recognise says who sent r, which belongs to an exchange. It does not change r.
-	// The error is ErrAbsent where r has no credential of this kind, a *RefusedError
-	// where it has one that does not count, and a *fault.Fault where nobody can tell
-	// just now. The identity is never nil without an error, and is shared: nobody
-	// changes it.
+	// Recognise says who sent r, which belongs to an exchange. It does not change r. The error is ErrAbsent if r has no
+	// credential of this kind, a *RefusedError if it has one that is not accepted, and a *fault.Fault if that cannot be
+	// decided at the moment. Without an error the identity is never nil. The identity is shared and must not be
+	// changed.
 	Recognise func(r *http.Request) (*exchange.Identity, error)
-	// Scheme is how a client is told to show its credential (RFC 9110 section 11.6.1).
+	// Scheme tells a client how to show its credential (RFC 9110 section 11.6.1).
 	Scheme string
-	// Places are where it stands.
+	// Places are where the credential may stand.
 	Places []Place
 	Common
-	// Note says in a few words how callers are recognised, for explain.
+	// Note says in a few words how callers are recognised. `weir explain` prints it.
 	Note string
-	// Heard tells how things stand with what the way fetches from outside, by the name of its
-	// source, which ways that share it have in common.
+	// Heard reports the state of what the way fetches from outside. The keys are the names of the sources; ways that
+	// share a source use the same name.
 	Heard map[string]func() telemetry.Heard
 
 	told told
@@ -55,10 +52,10 @@ type Common struct {
 // ErrAbsent says that a request has no credential of a way's kind.
 var ErrAbsent = errors.New("there is no credential")
 
-// RefusedError says that a credential does not count. A client learns Code and no more.
+// RefusedError says that a credential is not accepted. The client learns Code and nothing else.
 type RefusedError struct {
 	Code   string // of RFC 6750 section 3.1: InvalidToken or InvalidRequest
-	Reason string // for operators; it holds nothing of the credential
+	Reason string // for operators; contains nothing of the credential
 }
 
 // The codes of RFC 6750 section 3.1.
@@ -69,46 +66,44 @@ const (
 
 func (e *RefusedError) Error() string { return e.Reason }
 
-// Refuse says that a credential does not count; it formats as fmt.Errorf does.
+// Refuse returns an error that says that a credential is not accepted. It formats like fmt.Errorf.
 func Refuse(format string, args ...any) error {
 	return &RefusedError{Code: InvalidToken, Reason: fmt.Errorf(format, args...).Error()}
 }
 
-// Env is what a way may need to build itself. All of it may be used by several goroutines.
+// Env is what a way may need to build itself. All of it is safe for concurrent use.
 type Env struct {
 	Name  string // of the element of auth
 	Group string
-	// Bounds are where what the way itself calls may be; nil bounds nothing.
+	// Bounds limit the addresses that the way itself may call; nil means no limit.
 	Bounds *egress.Bounds
-	// Secret resolves a secret; when a config is only checked it gives placeholders.
+	// Secret resolves a secret. While a config is only checked it returns placeholders.
 	Secret func(secret.Template) (secret.Value, error)
-	// Keep holds state that lives longer than one snapshot; it is used by keep.In.
+	// Keep holds state that outlives a snapshot; keep.In uses it.
 	Keep keep.Keeper
-	// Checked tells that the config is only checked: secrets are placeholders, and
-	// what is built is never run.
+	// Checked is true if the config is only checked: secrets are placeholders, and what is built never runs.
 	Checked bool
-	// Await makes the config serve only when ready is closed, within a bound of time for all
-	// that is awaited, so that the first request finds what it needs. It may be nil.
+	// Await delays serving the config until ready is closed, so that the first request finds what it needs. One time
+	// limit bounds the wait for everything that is awaited. Await may be nil.
 	Await func(what string, ready <-chan struct{})
-	// Shelf is where what is fetched outlives the process; nil: nowhere.
+	// Shelf is where fetched data outlives the process; nil: it does not.
 	Shelf *shelf.Shelf
-	// Metrics count what a way does beside the requests; nil: nothing is counted.
+	// Metrics count what a way does apart from requests; nil: nothing is counted.
 	Metrics *telemetry.Metrics
 	Log     *slog.Logger
 }
 
 // Definition is one kind of auth. Make it with Define.
 type Definition struct {
-	Kind    string // the key that tells the kind: "jwt"
+	Kind    string // the key that selects the kind: "jwt"
 	Summary string
 	New     func() any
 	Build   func(env Env, config any) (Way, error)
 }
 
-// Define makes a Definition for config struct C, whose node is the whole element,
-// the key of its kind included. defaults gives a fresh value each time. build has
-// no side effects but through keep.In, for `weir check` calls it too. Its error is told to
-// the config's writer at the element's place.
+// Define makes a Definition for config struct C, which decodes the whole element, including the key of its kind.
+// defaults returns a fresh value each time. build has no side effects except through keep.In, because `weir check`
+// calls it too. Its error is reported to the author of the config at the element's place.
 func Define[C any](kind, summary string, defaults func() C, build func(Env, *C) (Way, error)) Definition {
 	return Definition{
 		Kind: kind, Summary: summary,
@@ -128,7 +123,7 @@ func Define[C any](kind, summary string, defaults func() C, build func(Env, *C) 
 	}
 }
 
-// Vocabulary is the definition as the config's vocabulary knows it.
+// Vocabulary returns the definition in the form that the config's vocabulary uses.
 func (d Definition) Vocabulary() config.Kind {
 	return config.Kind{Name: d.Kind, Summary: d.Summary, New: d.New}
 }

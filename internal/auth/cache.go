@@ -5,10 +5,10 @@ import (
 	"sync"
 )
 
-// Digest is what a credential is remembered by.
+// Digest stands for a credential in memory.
 type Digest [sha256.Size]byte
 
-// DigestOf gives the digest of a credential. It allocates nothing for those of usual size.
+// DigestOf returns the digest of a credential. It does not allocate for credentials of the usual size.
 func DigestOf(credential string) Digest {
 	const usual = 2 << 10
 	if len(credential) > usual {
@@ -18,10 +18,10 @@ func DigestOf(credential string) Digest {
 	return sha256.Sum256(room[:copy(room[:], credential)])
 }
 
-// Memory remembers what was found out, about credentials by their digests, so that
-// costly checks are not made for every request. It holds a bounded number: two
-// generations, of which the older one is forgotten when the younger one is full, so
-// that what is used lives on. It is safe for concurrent use.
+// Memory caches the results of costly checks, for example of credentials by their digests, so that they are not
+// repeated for every request. It holds a bounded number of entries in two generations. When the younger generation is
+// full, the older one is dropped; an entry that is still used moves to the younger one and survives. It is safe for
+// concurrent use.
 type Memory[K comparable, V any] struct {
 	half int // of the bound
 
@@ -29,13 +29,13 @@ type Memory[K comparable, V any] struct {
 	young, old map[K]V
 }
 
-// NewMemory makes a Memory of at most entries; 0 remembers nothing.
+// NewMemory makes a Memory of at most the given number of entries; with 0 it remembers nothing.
 func NewMemory[K comparable, V any](entries int) *Memory[K, V] {
 	half := (entries + 1) / 2 //nolint:mnd // two generations
 	return &Memory[K, V]{half: half, young: map[K]V{}, old: map[K]V{}}
 }
 
-// Get gives what is remembered.
+// Get returns the value that is remembered for d.
 func (m *Memory[K, V]) Get(d K) (V, bool) {
 	m.mu.RLock()
 	v, ok := m.young[d]
@@ -51,7 +51,7 @@ func (m *Memory[K, V]) Get(d K) (V, bool) {
 	return v, ok
 }
 
-// Put remembers v.
+// Put remembers v for d.
 func (m *Memory[K, V]) Put(d K, v V) {
 	if m.half == 0 {
 		return
@@ -60,12 +60,12 @@ func (m *Memory[K, V]) Put(d K, v V) {
 	defer m.mu.Unlock()
 	if len(m.young) >= m.half {
 		m.old, m.young = m.young, m.old
-		clear(m.young) // and not a new one: there would be one for each few tokens where they are many
+		clear(m.young) // reuses the map: with many tokens a new one would be allocated every few
 	}
 	m.young[d] = v
 }
 
-// Forget drops what is remembered of d.
+// Forget drops what is remembered for d.
 func (m *Memory[K, V]) Forget(d K) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -73,7 +73,7 @@ func (m *Memory[K, V]) Forget(d K) {
 	delete(m.old, d)
 }
 
-// Len is how many are remembered.
+// Len returns the number of entries.
 func (m *Memory[K, V]) Len() int {
 	m.mu.RLock()
 	defer m.mu.RUnlock()

@@ -9,17 +9,14 @@ import (
 	"github.com/weir-gateway/weir/internal/config"
 )
 
-// DigestPrefix begins the digest of a key, as it stands in a config: 64 hexadecimal
-// digits follow.
+// DigestPrefix begins the digest of a key in a config. 64 hexadecimal digits follow it.
 const DigestPrefix = "sha256:"
 
-// shortestKey is the least length of a key that is given itself: below it, one could be
-// found by its digest.
+// shortestKey is the minimum length of a key that is given itself. A shorter one could be found from its digest.
 const shortestKey = 16
 
-// DigestOfKey gives the digest of a key that is written as that, or as a reference to itself;
-// the error has its place. It is not known where it is a reference and the config is only
-// checked.
+// DigestOfKey returns the digest of a key that is written as a digest or as a reference to the key itself. Its error
+// has the key's position. known is false if the key is a reference and the config is only checked.
 func (e Env) DigestOfKey(key config.Secret) (digest Digest, known bool, err error) {
 	text, known, err := e.Text(key)
 	if !known {

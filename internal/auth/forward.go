@@ -19,34 +19,34 @@ import (
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
 
-// Forward is what a backend is told of a caller.
+// Forward configures what a backend is told about a caller.
 type Forward struct {
-	// Token passes the credential on as it came. It is taken out otherwise.
+	// Token passes the credential on as it came. Otherwise it is removed.
 	Token bool
-	// Headers are fields that Weir sets, and that clients can never send.
+	// Headers are header fields that Weir sets and that clients can never send.
 	Headers []Field
-	// JWT makes tokens of the gateway's own; nil: none.
+	// JWT makes the gateway's own tokens; nil: there are none.
 	JWT *Mint
 }
 
-// Field is one field with what it gets.
+// Field is a header field with the expression that gives its value.
 type Field struct {
 	Name string // in its canonical spelling
 	Expr config.Expr
 	Pos  doc.Pos // of the name
 }
 
-// forwardForm is Forward as a map.
+// forwardForm is the config form of Forward.
 type forwardForm struct {
 	Token   bool      `doc:"token,omitzero" help:"whether the credential goes on as it came"`
 	Headers fieldsMap `doc:"headers,omitzero" help:"fields with what they get; clients can never send them" example:"{ X-User: =auth.sub }"`
 	JWT     *Mint     `doc:"jwt,omitzero" help:"a token of the gateway's own" example:"{ audience: orders }"`
 }
 
-// fieldsMap is Forward.Headers as a map.
+// fieldsMap is the config form of Forward.Headers.
 type fieldsMap []Field
 
-// DecodeDoc reads `token`, `none` or a map.
+// DecodeDoc reads `token`, `jwt`, `none` or a map.
 func (f *Forward) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	if n.Kind == doc.Scalar {
 		switch n.Value {
@@ -72,12 +72,12 @@ func (f *Forward) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	}
 }
 
-// has tells whether one of the fields is name in some spelling.
+// has reports whether one of the fields is name in any spelling.
 func (f fieldsMap) has(name string) bool {
 	return slices.ContainsFunc(f, func(field Field) bool { return forward.Folds(field.Name, folded(name)) })
 }
 
-// EncodeDoc writes it as it is read.
+// EncodeDoc writes it in the form in which it is read.
 func (f Forward) EncodeDoc() *doc.Node {
 	if len(f.Headers) == 0 && f.Token && f.JWT == nil {
 		return &doc.Node{Kind: doc.Scalar, Value: "token"}
@@ -106,7 +106,7 @@ func (f *fieldsMap) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	}
 }
 
-// EncodeDoc writes it as it is read.
+// EncodeDoc writes it in the form in which it is read.
 func (f fieldsMap) EncodeDoc() *doc.Node {
 	n := &doc.Node{Kind: doc.Map}
 	for _, field := range f {
@@ -120,7 +120,7 @@ func (fieldsMap) DocSchema() *doc.Schema {
 	return &doc.Schema{Type: doc.Types{"object"}, AdditionalProperties: doc.SchemaOf(reflect.TypeFor[config.Expr]())}
 }
 
-// Expressions implements config.Expressive for every kind: c stands in its config.
+// Expressions implements config.Expressive for every kind, because every kind's config embeds Common.
 func (c *Common) Expressions() []config.Expression {
 	list := make([]config.Expression, 0, len(c.Forward.Headers))
 	for i := range c.Forward.Headers {
@@ -130,7 +130,7 @@ func (c *Common) Expressions() []config.Expression {
 	return list
 }
 
-// problem says why a field cannot tell who is calling.
+// problem says why a header field cannot tell a backend who is calling.
 func (f Field) problem(before fieldsMap) (doc.Problem, bool) {
 	p := doc.Problem{Pos: f.Pos, Fix: "choose another name, for example X-User"}
 	switch {
@@ -146,8 +146,9 @@ func (f Field) problem(before fieldsMap) (doc.Problem, bool) {
 	return p, true
 }
 
-// common tells whether clients send a field for reasons of their own (RFC 9110 and what
-// browsers, gRPC and tracing add). One that tells who is calling is dropped from what they send.
+// common reports whether clients send a header field for reasons of their own (RFC 9110, and the fields that browsers,
+// gRPC and tracing add). A field that tells who is calling is removed from what clients send, so these cannot be used
+// for it.
 func common(name string) bool {
 	name = folded(name)
 	for _, prefix := range []string{"accept", "access-control-", "content-", "grpc-", "if-", "sec-"} {
@@ -161,7 +162,7 @@ func common(name string) bool {
 	}, name)
 }
 
-// folded is a name as forward.Folds compares it.
+// folded returns a name in the form in which forward.Folds compares it.
 func folded(name string) string {
 	return strings.Map(func(r rune) rune {
 		if r == '_' || r == '.' {
@@ -171,7 +172,7 @@ func folded(name string) string {
 	}, name)
 }
 
-// Managed are the folded names of the fields that Weir sets, so that nobody else may.
+// Managed returns the folded names of the header fields that Weir sets and that nobody else may set.
 func (f Forward) Managed() []string {
 	var names []string
 	for _, h := range f.Headers {
@@ -183,7 +184,7 @@ func (f Forward) Managed() []string {
 	return names
 }
 
-// told is a Forward ready to run.
+// told is a compiled Forward.
 type told struct {
 	fields []toldField
 	minter *minter // nil: no tokens
@@ -194,7 +195,7 @@ type toldField struct {
 	value *expr.Program
 }
 
-// ready makes f fit to run.
+// ready compiles f.
 func (f Forward) ready(env Env) (told, error) {
 	var t told
 	for _, h := range f.Headers {
@@ -211,7 +212,7 @@ func (f Forward) ready(env Env) (told, error) {
 	return t, err
 }
 
-// Prepare makes w fit to tell backends of callers; Define calls it for every way.
+// Prepare compiles what w tells backends about callers. Define calls it for every way.
 func (w *Way) Prepare(env Env) error {
 	if !httpx.IsFieldValue(w.Realm) {
 		return fmt.Errorf("the realm %q holds a control character", w.Realm)
@@ -221,13 +222,12 @@ func (w *Way) Prepare(env Env) error {
 	return err
 }
 
-// lacking is what a caller learns whose credential says too little.
+// lacking is what a caller learns if its credential lacks a claim that the backend needs.
 const lacking = "The credential does not say what is needed here."
 
-// Tell puts on r what its backend is told of the caller, whom its exchange knows as who.
-// An empty value is left out. One that cannot be computed, or that no field can hold, refuses
-// the caller, whose credential does not say what the backend relies on: it is nobody's
-// failure but the caller's, and must not raise an alarm.
+// Tell sets on r what its backend is told about the caller; who is the caller's identity in the exchange. Empty values
+// are left out. If a value cannot be computed, or no header field can hold it, the caller is refused, because its
+// credential does not say what the backend relies on. That is the caller's failure alone and must not raise an alarm.
 func (w *Way) Tell(r *http.Request, who *exchange.Identity) *fault.Fault {
 	head := exchange.RequestHead(r)
 	for _, f := range w.told.fields {
@@ -256,16 +256,16 @@ func (w *Way) Tell(r *http.Request, who *exchange.Identity) *fault.Fault {
 	return nil
 }
 
-// Untell takes away what Tell has put on r but for the gateway's own token, which stands in one of
-// the places that are Taken.
+// Untell removes from r what Tell has set, except the gateway's own token, which stands in one of the places that Taken
+// returns.
 func (w *Way) Untell(r *http.Request) {
 	for _, f := range w.told.fields {
 		exchange.RequestHead(r).Del(f.name)
 	}
 }
 
-// Taken are the places that nothing a client has sent may stand in behind the gateway: those
-// of the way's credential, and the one of the gateway's own token.
+// Taken returns the places whose content from the client must not reach the backend: those of the way's credential, and
+// that of the gateway's own token.
 func (w *Way) Taken() []Place {
 	if w.Forward.JWT == nil {
 		return w.Places
@@ -273,7 +273,7 @@ func (w *Way) Taken() []Place {
 	return append(slices.Clip(w.Places), Place{Kind: InHeader, Name: w.Forward.JWT.Field})
 }
 
-// PublicKeys are those that the gateway's own tokens are checked with, as JWKs.
+// PublicKeys returns, as JWKs, the keys that verify the gateway's own tokens.
 func (w *Way) PublicKeys() []json.RawMessage {
 	if w.told.minter == nil {
 		return nil

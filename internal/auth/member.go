@@ -10,32 +10,31 @@ import (
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
 
-// Member is a caller that the config itself knows: the holder of an API key, or a user
-// with a password.
+// Member is a caller that is declared in the config: the holder of an API key, or a user with a password.
 type Member struct {
 	ID string
-	// Proofs are what it is recognised by, any of them: hashes, or references.
+	// Proofs are hashes or references; any one of them identifies the member.
 	Proofs []config.Secret
 	Scopes []string
 	Claims map[string]string
 	Pos    doc.Pos
 }
 
-// memberForm is a Member as a map below its id.
+// memberForm is the config form of a Member: the map below its id.
 type memberForm struct {
 	Proofs []proof           `doc:"is,required,oneormany" help:"a hash, or a reference to the secret itself; several, for the time of a change" example:"${env:ACME_KEY}"`
 	Scopes []string          `doc:"scopes,oneormany,omitzero" help:"what auth.has() holds for" example:"orders:read"`
 	Claims map[string]string `doc:"claims,omitzero" help:"further facts, as auth.claims" example:"{ plan: gold }"`
 }
 
-// proof is a secret that is printed where it is the digest of a key: keys are long and
-// random, and nobody finds one by its digest.
+// proof is a secret that is printed if it is the digest of a key. Keys are long and random, so nobody can find one from
+// its digest.
 type proof config.Secret
 
 // DecodeDoc reads a digest, a hash or a secret.
 func (p *proof) DecodeDoc(n *doc.Node, ps *doc.Problems) { (*config.Secret)(p).DecodeDoc(n, ps) }
 
-// EncodeDoc writes it as it is read.
+// EncodeDoc writes the proof in the form in which it is read.
 func (p proof) EncodeDoc() *doc.Node {
 	if len(p.Parts) == 1 && p.Parts[0].Source == "" && strings.HasPrefix(p.Parts[0].Text, DigestPrefix) {
 		return &doc.Node{Kind: doc.Scalar, Pos: p.Pos, Value: p.Parts[0].Text}
@@ -48,7 +47,7 @@ func (proof) DocSchema() *doc.Schema {
 	return doc.TextSchema("a digest or hash, or a reference ${env:NAME} or ${file:/path} to the secret")
 }
 
-// Members is written as a map of ids to proofs, or to proofs with scopes and claims.
+// Members are written as a map of ids to proofs, or to maps of proofs, scopes and claims.
 type Members []Member
 
 // DecodeDoc reads the map.
@@ -76,7 +75,7 @@ func (m *Members) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	}
 }
 
-// check reports what would make of m, whose map is n, somebody else than it seems.
+// check reports what would give m, whose map is n, another identity than its author expects.
 func (m Member) check(n *doc.Node, ps *doc.Problems) {
 	if m.ID == "" {
 		ps.Add(doc.Problem{Pos: m.Pos, What: "a caller has no id", Why: "auth.sub would be empty, as that of nobody is", Fix: "for example `acme: ${env:ACME_KEY}`"})
@@ -94,7 +93,7 @@ func (m Member) check(n *doc.Node, ps *doc.Problems) {
 	}
 }
 
-// EncodeDoc writes the map as it is read.
+// EncodeDoc writes the map in the form in which it is read.
 func (m Members) EncodeDoc() *doc.Node {
 	if m == nil {
 		return nil
@@ -119,11 +118,11 @@ func (Members) DocSchema() *doc.Schema {
 	return &doc.Schema{Type: doc.Types{"object"}, AdditionalProperties: doc.SchemaOr[memberForm](proof{}.DocSchema(), doc.ListSchema(proof{}.DocSchema()))}
 }
 
-// IssuerOf is the issuer of callers that a way knows by itself, so that nobody of
-// another way is ever the same caller.
+// IssuerOf returns the issuer of callers that a way knows from the config. It differs for each way, so a caller of
+// another way is never taken for the same one.
 func IssuerOf(way string) string { return "auth:" + way }
 
-// Identity is who m is, as way recognises it.
+// Identity returns the identity of m as way recognises it.
 func (m Member) Identity(way string) *exchange.Identity {
 	claims := make(map[string]any, len(m.Claims)+1)
 	for name, value := range m.Claims {
@@ -133,7 +132,7 @@ func (m Member) Identity(way string) *exchange.Identity {
 	return &exchange.Identity{Method: way, Issuer: IssuerOf(way), Subject: m.ID, Scopes: m.Scopes, Claims: exchange.ClaimsOf(claims)}
 }
 
-// Wrong is an error about m, with the place of the proof that it is about, or else m's own.
+// Wrong returns an error about m with the position of the proof that it concerns, or else with the position of m.
 func (m Member) Wrong(err error) error {
 	at := m.Pos
 	if placed, ok := errors.AsType[*config.SecretError](err); ok {
@@ -142,7 +141,7 @@ func (m Member) Wrong(err error) error {
 	return &config.SecretError{Pos: at, Err: fmt.Errorf("%s: %w", m.ID, err)}
 }
 
-// Unusable is an error about what s holds, with its place and the reference that it came by.
+// Unusable returns an error about the value of s, with the position of s and, if it is a reference, the reference.
 func Unusable(s config.Secret, err error) error {
 	if s.Refers() {
 		err = fmt.Errorf("%s: %w", s.Template, err)
@@ -150,8 +149,8 @@ func Unusable(s config.Secret, err error) error {
 	return &config.SecretError{Pos: s.Pos, Err: err}
 }
 
-// Text gives the text of a proof; its error has its place. It is not known where the proof
-// is a reference and the config is only checked.
+// Text returns the text of a proof. Its error has the proof's position. known is false if the proof is a reference and
+// the config is only checked.
 func (e Env) Text(s config.Secret) (text string, known bool, err error) {
 	if !s.Refers() {
 		for _, p := range s.Parts {
@@ -166,7 +165,7 @@ func (e Env) Text(s config.Secret) (text string, known bool, err error) {
 	return value.Reveal(), err == nil, err
 }
 
-// Count says how many there are, for notes.
+// Count formats n with the noun what, in the plural where needed. Notes use it.
 func Count(n int, what string) string {
 	if n == 1 {
 		return "1 " + what

@@ -33,8 +33,8 @@ import (
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
 
-// Mint says how the gateway's own tokens are made: short-lived ones that tell a backend
-// who is calling, whatever the caller was recognised by.
+// Mint configures the gateway's own tokens: short-lived tokens that tell a backend who is calling, however the caller
+// was recognised.
 type Mint struct {
 	Keys     []config.FileSecret `doc:"key,oneormany,omitzero" help:"private keys in PEM: files, or secrets; the first one signs, the others are still published. One that is made at the start unless said" example:"/run/secrets/identity.pem"`
 	Field    string              `doc:"header" help:"the field that gets the token; Authorization gets it as Bearer" example:"X-Identity"`
@@ -44,13 +44,13 @@ type Mint struct {
 	Claims   []string            `doc:"claims,oneormany,omitzero" help:"what of auth.claims the token holds beside iss, sub, aud, scope and idp, the caller's issuer" example:"[email, plan]"`
 }
 
-// usualMint are the defaults.
+// usualMint returns the defaults.
 func usualMint() Mint { return Mint{Field: Authorization, Issuer: "weir", Lifetime: time.Minute} }
 
-// longestLifetime bounds a token that nobody can take back.
+// longestLifetime bounds the lifetime of a token, because a token cannot be revoked.
 const longestLifetime = time.Hour
 
-// ownClaims are those that Weir writes itself.
+// ownClaims returns the claims that Weir writes itself.
 func ownClaims() []string {
 	return []string{"iss", "sub", "aud", "exp", "iat", "nbf", "jti", "scope", "idp"}
 }
@@ -61,7 +61,7 @@ func (Mint) DocSchema() *doc.Schema {
 	return doc.SchemaOf(reflect.TypeFor[long]())
 }
 
-// DecodeDoc reads a map; what it does not say has its default.
+// DecodeDoc reads a map. Keys that it lacks get their defaults.
 func (m *Mint) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	type long Mint
 	*m = usualMint()
@@ -92,27 +92,27 @@ func (m *Mint) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	ps.Add(p)
 }
 
-// minter makes tokens of one way.
+// minter makes the tokens of one way.
 type minter struct {
 	Mint
 
 	key       jwk.Key // with its kid
 	algorithm jwa.SignatureAlgorithm
 	public    []json.RawMessage
-	// made remembers tokens by who they are for: an identity is shared by the requests of one
-	// caller, so a signature is not made for each.
+	// made caches tokens by the identity they are for. The requests of one caller share an identity, so a signature is
+	// not made for each request.
 	made *Memory[*exchange.Identity, minted]
 }
 
 type minted struct {
 	text    string
-	renewed time.Time // from then on another one is made
+	renewed time.Time // when the next token is made
 }
 
-// mostMinted is how many tokens are remembered.
+// mostMinted is the number of tokens that are cached.
 const mostMinted = 10_000
 
-// newMinter reads the keys, or makes one. It is nil where the config is only checked.
+// newMinter reads the keys, or makes one. It returns nil if the config is only checked.
 func newMinter(env Env, m Mint) (*minter, error) {
 	identity := sha256.New()
 	fmt.Fprintf(identity, "%s", doc.Encode(m))
@@ -141,7 +141,7 @@ func newMinter(env Env, m Mint) (*minter, error) {
 	})
 }
 
-// take reads private keys, the first of which signs.
+// take reads the private keys. The first one signs.
 func (m *minter) take(private []crypto.Signer) error {
 	if len(private) == 0 {
 		k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -169,7 +169,7 @@ func (m *minter) take(private []crypto.Signer) error {
 	return nil
 }
 
-// named gives a key its thumbprint as kid (RFC 7638).
+// named sets the thumbprint of a key as its kid (RFC 7638).
 func named(k crypto.Signer) (jwk.Key, error) {
 	made, err := jwk.Import(k)
 	if err != nil {
@@ -219,7 +219,7 @@ func parsePrivate(text string) (crypto.Signer, error) {
 	return signer, nil
 }
 
-// algorithmOf is the way in which a key signs.
+// algorithmOf returns the algorithm that a key signs with.
 func algorithmOf(k crypto.Signer) (jwa.SignatureAlgorithm, error) {
 	const leastRSA = 2048
 	switch k := k.(type) {
@@ -242,8 +242,8 @@ func algorithmOf(k crypto.Signer) (jwa.SignatureAlgorithm, error) {
 	return jwa.EmptySignatureAlgorithm(), errors.New("forward.jwt.key: keys are Ed25519, ECDSA on P-256, P-384 or P-521, or RSA of 2048 bits or more")
 }
 
-// expiryOf is when the caller's own token ends, to the second (RFC 7519 section 4.1.4: it need not be
-// a whole number).
+// expiryOf returns when the caller's own token expires, to the second (RFC 7519 section 4.1.4: the number need not be
+// whole).
 func expiryOf(who *exchange.Identity) (time.Time, bool) {
 	switch exp := who.Claims.All()["exp"].(type) {
 	case int64:
@@ -256,7 +256,7 @@ func expiryOf(who *exchange.Identity) (time.Time, bool) {
 	}
 }
 
-// token gives a token for a caller, one that is half over at most.
+// token returns a token for a caller. At least half of the token's lifetime is left.
 func (m *minter) token(who *exchange.Identity, now time.Time) (string, error) {
 	if t, ok := m.made.Get(who); ok && now.Before(t.renewed) {
 		return t.text, nil
@@ -289,8 +289,8 @@ func (m *minter) token(who *exchange.Identity, now time.Time) (string, error) {
 	return string(text), nil
 }
 
-// words are the scopes that are one word each (RFC 6749 section 3.3). One with a blank in it, as an
-// issuer may list it, would be several behind the gateway, and among them such as nobody has granted.
+// words returns the scopes that are a single word (RFC 6749 section 3.3). An issuer may list a scope with a blank in
+// it; behind the gateway it would count as several scopes, possibly including some that nobody has granted.
 func words(scopes []string) []string {
 	return slices.DeleteFunc(slices.Clone(scopes), func(s string) bool {
 		fields := strings.Fields(s)

@@ -12,7 +12,7 @@ import (
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
 
-// Kind is what part of a request a Place is in.
+// Kind is the part of a request that a Place is in.
 type Kind string
 
 // The kinds of places.
@@ -22,23 +22,23 @@ const (
 	InQuery  Kind = "query"
 )
 
-// Authorization is the field of RFC 9110 section 11.6.2.
+// Authorization is the header field of RFC 9110 section 11.6.2.
 const Authorization = "Authorization"
 
 // Place is where in a request a credential stands.
 type Place struct {
 	Kind Kind
-	Name string // a header's in its canonical spelling
+	Name string // a header's name in its canonical spelling
 	// Scheme stands before the credential in a header: "Bearer". "" for none.
 	Scheme string
 }
 
-// AuthorizationOf is the Authorization field with one of its schemes.
+// AuthorizationOf returns the place of a credential in the Authorization header with the given scheme.
 func AuthorizationOf(scheme string) Place {
 	return Place{Kind: InHeader, Name: Authorization, Scheme: scheme}
 }
 
-// String is a place as it is written.
+// String returns the place as it is written in a config.
 func (p Place) String() string {
 	text := string(p.Kind) + ":" + p.Name
 	if p.Scheme != "" {
@@ -47,7 +47,7 @@ func (p Place) String() string {
 	return text
 }
 
-// EncodeDoc writes the place as it is read.
+// EncodeDoc writes the place in the form in which it is read.
 func (p Place) EncodeDoc() *doc.Node { return &doc.Node{Kind: doc.Scalar, Value: p.String()} }
 
 // DocSchema implements doc.SchemaWriter.
@@ -85,7 +85,7 @@ func (p *Place) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	ps.Add(problem)
 }
 
-// reserved says why a field cannot carry a credential, "" where it can.
+// reserved says why a header field cannot carry a credential, or returns "" if it can.
 func reserved(name string) string {
 	switch {
 	case forward.Folds(name, "cookie"):
@@ -97,8 +97,8 @@ func reserved(name string) string {
 	}
 }
 
-// values yields the credentials that stand here. In a field that has a scheme only
-// one of that scheme is a credential.
+// values yields the credentials that stand in this place. If the place has a scheme, values with another scheme are
+// skipped.
 func (p Place) values(r *http.Request, x *exchange.Exchange) iter.Seq[string] {
 	switch p.Kind {
 	case InCookie:
@@ -124,7 +124,8 @@ func (p Place) values(r *http.Request, x *exchange.Exchange) iter.Seq[string] {
 	}
 }
 
-// withoutScheme takes the scheme off a field's value, where it has to be there.
+// withoutScheme removes the scheme from the value of a header field. The result is false if the place has a scheme and
+// the value does not begin with it.
 func (p Place) withoutScheme(value string) (string, bool) {
 	if p.Scheme == "" {
 		return value, true
@@ -133,9 +134,9 @@ func (p Place) withoutScheme(value string) (string, bool) {
 	return strings.TrimLeft(credential, " "), strings.EqualFold(scheme, p.Scheme)
 }
 
-// Find gives the one credential that stands in one of places. Several are refused,
-// for a backend might believe another one than the gateway (RFC 6750 section 2). So
-// is a second line of a field with a scheme, whatever its scheme.
+// Find returns the one credential that stands in one of places. Several credentials are refused, because a backend
+// might believe another one than the gateway does (RFC 6750 section 2). A second line of a header field with a scheme
+// is refused too, whatever its scheme.
 func Find(r *http.Request, places []Place) (string, error) {
 	if len(places) == 1 && places[0].Kind == InHeader {
 		return places[0].only(exchange.RequestHead(r).Values(places[0].Name))
@@ -143,7 +144,7 @@ func Find(r *http.Request, places []Place) (string, error) {
 	return findAmong(r, places)
 }
 
-// findAmong is Find where there are several places, or such as need more work.
+// findAmong is Find for several places, and for a single one in a cookie or the query.
 func findAmong(r *http.Request, places []Place) (string, error) {
 	x := exchange.Of(r)
 	found, n := "", 0
@@ -166,7 +167,7 @@ func findAmong(r *http.Request, places []Place) (string, error) {
 	return found, nil
 }
 
-// only is Find in the values of one field.
+// only is Find for the values of one header field.
 func (p Place) only(values []string) (string, error) {
 	switch len(values) {
 	case 0:
@@ -185,9 +186,9 @@ func severalTimes(p Place) error {
 	return &RefusedError{Code: InvalidRequest, Reason: "several credentials: one more stands in " + p.String()}
 }
 
-// Strip takes the credentials out of r, whatever they are worth and however their
-// field is spelled, trailers included, so that nothing behind the gateway takes them
-// for checked. Those in keep stay: the one that was looked at, in its own spelling.
+// Strip removes the credentials from r, valid or not, in every spelling of their header field and in trailers too, so
+// that nothing behind the gateway mistakes them for checked ones. Places in keep are left alone, but only in their own
+// spelling, which is the one that was checked.
 func Strip(r *http.Request, places, keep []Place) {
 	head := exchange.RequestHead(r)
 	for _, p := range places {
@@ -199,7 +200,7 @@ func Strip(r *http.Request, places, keep []Place) {
 			continue
 		}
 		switch p.Kind {
-		case InHeader: // above, for its other spellings go in any case
+		case InHeader: // handled above: its other spellings are removed even if it is kept
 		case InCookie:
 			forward.DropCookie(head, p.Name)
 		case InQuery:
@@ -208,12 +209,12 @@ func Strip(r *http.Request, places, keep []Place) {
 	}
 }
 
-// stripField takes a field away in every spelling; where it is kept, in every other.
+// stripField removes a header field in every spelling, or in every other spelling if the field itself is kept.
 func stripField(r *http.Request, head exchange.Head, name string, kept bool) {
 	if !kept {
 		head.Del(name)
 	}
-	trailer, spelled := exchange.RequestTrailer(r), strings.ContainsAny(name, "-_.") // in more than one way
+	trailer, spelled := exchange.RequestTrailer(r), strings.ContainsAny(name, "-_.") // it can be spelled in more than one way
 	if !spelled && trailer.Len() == 0 {
 		return
 	}
@@ -226,7 +227,7 @@ func stripField(r *http.Request, head exchange.Head, name string, kept bool) {
 	forward.DropManaged(trailer, []string{folded})
 }
 
-// contains compares places by what they hold, not by their scheme.
+// contains compares places by kind and name, and ignores the scheme.
 func contains(list []Place, p Place) bool {
 	for _, other := range list {
 		if other.Kind == p.Kind && other.Name == p.Name {
@@ -236,8 +237,8 @@ func contains(list []Place, p Place) bool {
 	return false
 }
 
-// stripQuery leaves the other parameters as they came. The request's own URL is
-// changed too, for code that knows no exchange.
+// stripQuery removes one parameter and leaves the others unchanged. It changes the request's own URL too, for code that
+// knows nothing of the exchange.
 func stripQuery(r *http.Request, name string) {
 	x := exchange.Of(r)
 	rest := httpx.QueryWithout(x.Query, name)

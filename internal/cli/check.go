@@ -42,8 +42,8 @@ func checkCommand(s Streams) *cobra.Command {
 	}
 }
 
-// check loads and compiles a config without starting anything. Problems are
-// told; where there are errors among them the error is errSaid.
+// check loads and compiles a config without starting anything. It prints the problems; if there are errors among them,
+// it returns errSaid.
 func (s Streams) check(path string) (source.Loaded, *snapshot.Snapshot, error) {
 	return s.checkInput(source.Input{Path: path})
 }

@@ -1,5 +1,5 @@
-// Package cli is the command line: one file a command. It is the only package
-// that prints, and only to the writers it is given.
+// Package cli is the command line, with one file for each command. It is the only package that prints, and it prints
+// only to the writers it is given.
 package cli
 
 import (
@@ -15,13 +15,13 @@ import (
 	"github.com/weir-gateway/weir/internal/control/source"
 )
 
-// The exit codes that scripts may go by.
+// The exit codes that scripts may rely on.
 const (
 	exitOK      = 0
-	exitFailed  = 1 // the machine or the network said no
+	exitFailed  = 1 // the machine or the network caused a failure
 	exitRefused = 2 // the config or the command line is wrong
-	exitDiffers = 3 // weir diff has found something
-	// exitInterrupted is what shells have for a program that an interrupt ended.
+	exitDiffers = 3 // weir diff has found differences
+	// exitInterrupted is the code that shells report for a program ended by an interrupt.
 	exitInterrupted = 130
 )
 
@@ -29,12 +29,11 @@ const (
 type Streams struct {
 	In       io.Reader
 	Out, Err io.Writer
-	// Color tells that Err is a terminal that wants colours, ColorOut that Out is one.
+	// Color says that Err is a terminal that wants colours, and ColorOut that Out is one.
 	Color, ColorOut bool
 }
 
-// OS gives the process's own streams. Colours are only for terminals, and not
-// where NO_COLOR is set (no-color.org).
+// OS returns the process's own streams. Colours are used only on terminals, and not if NO_COLOR is set (no-color.org).
 func OS() Streams {
 	return Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Color: wantsColor(os.Stderr), ColorOut: wantsColor(os.Stdout)}
 }
@@ -50,15 +49,15 @@ var errSaid = errors.New("already said")
 // usageError is a wrong command line.
 type usageError struct{ error }
 
-// Main runs one command and gives the exit code. An interrupt ends the process,
-// but for one that serves (see onInterrupt).
+// Main runs one command and returns the exit code. An interrupt ends the process, except while a command serves (see
+// onInterrupt).
 func Main(args []string, version string, s Streams) int {
 	root := newRoot(version, s)
 	root.SetArgs(args)
 	return s.exitCode(root.Execute())
 }
 
-// exitCode tells why a command failed, where it was not told yet.
+// exitCode prints why a command failed, unless that was printed already, and returns the exit code.
 func (s Streams) exitCode(err error) int {
 	switch {
 	case err == nil:
@@ -117,7 +116,7 @@ The first minute:
 	return root
 }
 
-// knownCommand refuses a command that there is not.
+// knownCommand refuses an unknown command.
 func knownCommand(c *cobra.Command, given []string) error {
 	if len(given) == 0 {
 		return nil
@@ -139,8 +138,8 @@ func args(least, most int, usage string) cobra.PositionalArgs {
 	}
 }
 
-// noEmptyFlags refuses a flag that was given without a text, as --admin "$ADMIN" is where there is no such variable: to the program it is one that
-// was not given. Only data may be as short as that.
+// noEmptyFlags refuses a flag with an empty value, such as --admin "$ADMIN" when that variable is not set: the program
+// could not tell it from a flag that was not given. Only --data may be empty.
 func noEmptyFlags(c *cobra.Command, _ []string) (err error) {
 	c.Flags().Visit(func(f *pflag.Flag) {
 		if f.Value.Type() == "string" && f.Value.String() == "" && f.Name != "data" && err == nil {

@@ -13,20 +13,20 @@ import (
 	"time"
 )
 
-// console is a log for people who watch a gateway work: a line for each record, what
-// functions put out under their names. Its methods may be called concurrently.
+// console is a log for people who watch a gateway work: one line for each record, and the output of functions under
+// their names. Its methods are safe for concurrent use.
 type console struct {
 	out   *printer
 	level slog.Leveler
-	// own is the least level of what is no function's, nil for level.
+	// own is the minimum level of records that do not come from a function; nil: level.
 	own slog.Leveler
-	// bare leaves out time and name: there is one function, and nothing else to tell it from.
+	// bare leaves out the time and the name, for a single function whose output need not be told apart.
 	bare     bool
-	function string      // of the records, "" for none
-	attrs    []slog.Attr // of all of them, beside function
+	function string      // of the records; "" for none
+	attrs    []slog.Attr // of all records, apart from function
 }
 
-// printer writes whole lines, for those that write concurrently.
+// printer writes whole lines, for concurrent writers.
 type printer struct {
 	mu    sync.Mutex
 	w     io.Writer
@@ -50,7 +50,7 @@ func (p *printer) write(text string) {
 	_, _ = io.WriteString(p.w, text)
 }
 
-// The attributes that console knows; package function/local sets them.
+// The attributes that console treats specially; package function/local sets them.
 const (
 	functionAttr  = "function"
 	streamAttr    = "stream"
@@ -74,7 +74,7 @@ func (c *console) WithAttrs(attrs []slog.Attr) slog.Handler {
 	return &more
 }
 
-// WithGroup implements slog.Handler. Names of groups would only make lines longer.
+// WithGroup implements slog.Handler. It ignores groups, whose names would only make lines longer.
 func (c *console) WithGroup(string) slog.Handler { return c }
 
 // Handle implements slog.Handler.
@@ -116,8 +116,8 @@ func (c *console) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
-// lines writes what a function has put out. AWS's runtimes end the lines within an
-// entry of their logs by a carriage return, which would let a terminal write over it.
+// lines formats the output of a function. AWS's runtimes separate the lines within one log entry by carriage returns,
+// with which a terminal would overwrite the line.
 func (c *console) lines(at time.Time, function, text string) string {
 	prefix := c.prefix(at, function)
 	var b strings.Builder
@@ -127,7 +127,8 @@ func (c *console) lines(at time.Time, function, text string) string {
 	return b.String()
 }
 
-// parameters writes attributes: those of one line in it, the lines of others apart and indented.
+// parameters formats attributes: those with a single line for the record's own line, the lines of others separately and
+// indented.
 func parameters(attrs []slog.Attr) (short string, long []string) {
 	for _, a := range attrs {
 		value := strings.TrimSpace(a.Value.Resolve().String())
@@ -142,7 +143,7 @@ func parameters(attrs []slog.Attr) (short string, long []string) {
 	return short, long
 }
 
-// nearby is a path from the working folder where value is one within it.
+// nearby returns a path inside the working folder relative to it, and any other value unchanged.
 func nearby(value string) string {
 	if !filepath.IsAbs(value) {
 		return value
@@ -157,7 +158,7 @@ func nearby(value string) string {
 	return value
 }
 
-// prefix is what stands before a line: when it was, and which function it is of.
+// prefix returns the start of a line: the time, and the name of the function that it comes from.
 func (c *console) prefix(at time.Time, function string) string {
 	if c.bare {
 		return ""
@@ -165,7 +166,7 @@ func (c *console) prefix(at time.Time, function string) string {
 	return c.out.prefix(at, function)
 }
 
-// prefix begins a line: of a function, or of the gateway itself where name is "".
+// prefix returns the start of a line of a function, or of the gateway itself if name is "".
 func (p *printer) prefix(at time.Time, name string) string {
 	p.mu.Lock()
 	p.width = max(p.width, len(name))
@@ -185,7 +186,7 @@ func (p *printer) paint(code, text string) string {
 	return code + text + plain
 }
 
-// colorOf gives each name one of the colours that say nothing else, always the same.
+// colorOf returns one of the colours without a meaning, always the same one for a name.
 func colorOf(name string) string {
 	colors := []string{"\x1b[36m", "\x1b[35m", "\x1b[34m", "\x1b[32m", "\x1b[96m", "\x1b[95m", "\x1b[94m", "\x1b[92m"}
 	sum := 0

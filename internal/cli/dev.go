@@ -71,7 +71,7 @@ Only this machine can connect, nothing is kept, and Ctrl-C ends everything.`,
 	return c
 }
 
-// printFound writes down what would be served.
+// printFound prints the config that would be served.
 func (s Streams) printFound(in source.Input) error {
 	sources, err := in.Read()
 	if err != nil {
@@ -83,8 +83,7 @@ func (s Streams) printFound(in source.Input) error {
 	return nil
 }
 
-// devDrain is how long requests under way may take at the end: whoever works on a
-// function does not want to wait.
+// devDrain is how long requests under way may take at the end. A developer does not want to wait.
 const devDrain = 3 * time.Second
 
 // dev serves until it is interrupted.
@@ -97,7 +96,7 @@ func (s Streams) dev(version string, in source.Input, level *slog.LevelVar) erro
 	held, err := d.choosePorts()
 	defer func() {
 		for _, l := range held {
-			_ = l.Close() // those that were not taken, for it has not come so far
+			_ = l.Close() // those that were not taken over, because dev failed before that
 		}
 	}()
 	if err != nil {
@@ -118,8 +117,8 @@ func (s Streams) dev(version string, in source.Input, level *slog.LevelVar) erro
 	}))
 }
 
-// temporaryQueue is for what is to be sent later, as routes with async have it. Nothing of
-// it is kept: remove closes it and takes its folder away.
+// temporaryQueue makes the queue for requests that are sent later, as routes with async need it. Nothing of it is kept:
+// remove closes it and deletes its folder.
 func temporaryQueue(log *slog.Logger) (q *queue.Queue, remove func(), err error) {
 	folder, err := os.MkdirTemp("", "weir-dev-*")
 	if err != nil {
@@ -130,11 +129,11 @@ func temporaryQueue(log *slog.Logger) (q *queue.Queue, remove func(), err error)
 	}
 	return q, func() {
 		q.Close()
-		_ = os.RemoveAll(folder) // it is temporary, and there is nobody else to tell
+		_ = os.RemoveAll(folder) // it is temporary, and there is no one to tell about an error
 	}, nil
 }
 
-// ownLevel leaves out what the gateway says in passing of itself: the summary says it.
+// ownLevel suppresses the gateway's own info messages when the level is info, because the summary says the same.
 type ownLevel struct{ asked *slog.LevelVar }
 
 // Level implements slog.Leveler.
@@ -145,18 +144,18 @@ func (l ownLevel) Level() slog.Level {
 	return slog.LevelWarn
 }
 
-// developer tells somebody who works on functions what happens to them.
+// developer shows a developer what happens to the functions.
 type developer struct {
 	Streams
 
 	out   *printer
 	input source.Input
-	// failed tells that the latest change cannot be served; one goroutine reads it.
+	// failed says that the latest change cannot be served; only one goroutine uses it.
 	failed bool
 }
 
-// choosePorts chooses free ones where nobody has said any, and holds them: a second
-// folder may be worked on beside the first.
+// choosePorts chooses free ports for addresses that were not given, and keeps them open, so that a second folder can be
+// worked on at the same time.
 func (d *developer) choosePorts() (held []net.Listener, err error) {
 	if !d.input.Finds() {
 		return nil, nil
@@ -179,7 +178,7 @@ func (d *developer) choosePorts() (held []net.Listener, err error) {
 	return held, err
 }
 
-// firstFree listens on the first free port from one on.
+// firstFree listens on the first free port at or above from.
 func firstFree(from int) (net.Listener, error) {
 	const most = 100
 	var err error
@@ -192,13 +191,13 @@ func firstFree(from int) (net.Listener, error) {
 	return nil, fmt.Errorf("no port is free from %d on; name one with --listen: %w", from, err)
 }
 
-// started says what is served.
+// started prints what is served.
 func (d *developer) started(a *app.App) {
 	d.tell(a.Warnings, a.Sources)
 	d.summary(a, nil)
 }
 
-// changed says what became of a change of the config.
+// changed prints the outcome of a change of the config.
 func (d *developer) changed(a *app.App, report follow.Report, err error) {
 	now := d.out.prefix(time.Now(), "")
 	before := d.failed
@@ -222,7 +221,7 @@ func (d *developer) changed(a *app.App, report follow.Report, err error) {
 	}
 }
 
-// visited tells of a request that was answered.
+// visited prints a request that was answered.
 func (d *developer) visited(r *http.Request, x *exchange.Exchange, o exchange.Outcome) {
 	target := x.Path
 	if target == "" {
@@ -245,7 +244,7 @@ func (d *developer) visited(r *http.Request, x *exchange.Exchange, o exchange.Ou
 	d.out.write(d.out.prefix(x.Start.Add(o.Took), "") + line + "\n")
 }
 
-// brief is a duration in three digits.
+// brief formats a duration with about three digits.
 func brief(d time.Duration) string {
 	switch {
 	case d < time.Millisecond:
@@ -257,7 +256,7 @@ func brief(d time.Duration) string {
 }
 
 func firstLine(s string) string {
-	s, _, _ = strings.Cut(s, "; its last output:") // which was shown when it came
+	s, _, _ = strings.Cut(s, "; its last output:") // the output was already shown when it came
 	for i, c := range s {
 		if c == '\n' || c == '\r' {
 			return printable(s[:i])

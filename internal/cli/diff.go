@@ -13,7 +13,7 @@ import (
 	"github.com/weir-gateway/weir/internal/config"
 )
 
-// errDiffers is the outcome of a diff that has found something.
+// errDiffers is the result of a diff that has found differences.
 var errDiffers = errors.New("the configurations differ")
 
 func diffCommand(s Streams) *cobra.Command {
@@ -54,12 +54,12 @@ references are. The exit code is 3 where there are differences.`,
 	return c
 }
 
-// running names the config that a gateway serves.
+// running is the name for the config that a gateway serves.
 const running = "running"
 
 var isDigest = regexp.MustCompile(`^[0-9a-f]{4,16}$`)
 
-// elements takes a config apart, wherever it is.
+// elements returns the elements of a config: a file or folder, the running one, or one from the history.
 func (s Streams) elements(o *operator, name string) (elements []config.Element, err error) {
 	_, missing := os.Stat(name)
 	switch {
@@ -79,7 +79,7 @@ func (s Streams) elements(o *operator, name string) (elements []config.Element, 
 	return elements, err
 }
 
-// differences prints what has changed, and how.
+// differences prints the elements that have changed, and how.
 func (s Streams) differences(changes []config.Change, before, after []config.Element) {
 	for _, c := range changes {
 		sign := map[string]string{config.Added: "+", config.Removed: "-", config.Changed: "~"}[c.What]
@@ -91,7 +91,7 @@ func (s Streams) differences(changes []config.Change, before, after []config.Ele
 	_, _ = fmt.Fprintln(s.Err, config.Summary(changes))
 }
 
-// textOf is the text of the element that has changed, "" where it is not there.
+// textOf returns the text of the element that has changed, or "" if elements does not have it.
 func textOf(elements []config.Element, c config.Change) string {
 	for _, e := range elements {
 		if e.Kind == c.Kind && e.Name == c.Name {
@@ -101,10 +101,10 @@ func textOf(elements []config.Element, c config.Change) string {
 	return ""
 }
 
-// lineDiff gives the lines of both texts, those that only one has with a sign.
+// lineDiff returns the lines of both texts. Lines that only one of them has begin with a sign.
 func lineDiff(before, after string) []string {
 	a, b := lines(before), lines(after)
-	// common[i][j] is how many lines a[i:] and b[j:] have in common, in order.
+	// common[i][j] is the length of the longest common subsequence of lines of a[i:] and b[j:].
 	common := make([][]int, len(a)+1)
 	for i := range common {
 		common[i] = make([]int, len(b)+1)

@@ -72,7 +72,7 @@ which endpoints of a service would be asked, and why others are not.`,
 	return c
 }
 
-// The forms of an explanation, as the admin API calls them; "" is JSON.
+// The formats of an explanation, with the names that the admin API uses; "" is JSON.
 const (
 	asText    = "text"
 	asMermaid = "mermaid"
@@ -110,7 +110,7 @@ func (s Streams) printExplained(e snapshot.Explanation, form string) error {
 	return err
 }
 
-// explainRunning has a gateway explain what it serves.
+// explainRunning asks a running gateway to explain a request.
 func (s Streams) explainRunning(o *operator, q explain.Request, form string) error {
 	query := url.Values{"method": {q.Method}, "url": {q.URL}, "header": q.Headers}
 	for name, value := range map[string]string{"as": q.As, "client": q.Client, "socket": q.Socket} {

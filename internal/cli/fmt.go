@@ -55,7 +55,7 @@ func fmtCommand(s Streams) *cobra.Command {
 	return c
 }
 
-// format lays out one file.
+// format formats one file.
 func (s Streams) format(source config.Source, write, list bool) (changed bool, err error) {
 	var problems doc.Problems
 	out := doc.Format(source.Path, source.Data, &problems)
@@ -77,8 +77,8 @@ func (s Streams) format(source config.Source, write, list bool) (changed bool, e
 	return changed, err
 }
 
-// replaceFile writes beside the file and renames, so that a crash leaves the old
-// or the new one. A link stays: what it leads to is replaced.
+// replaceFile writes a new file beside the old one and renames it, so that a crash leaves either the old or the new
+// content. A symbolic link stays; the file it leads to is replaced.
 func replaceFile(path string, data []byte) error {
 	path, err := filepath.EvalSymlinks(path)
 	if err != nil {

@@ -6,8 +6,8 @@ import (
 	"github.com/weir-gateway/weir/internal/base/process"
 )
 
-// guardCommand ends the processes that this program has started, after it was killed: see
-// package process. It is no command for people.
+// guardCommand ends the processes that this program has started if this program is killed: see package process. It is
+// not meant for users.
 func guardCommand(s Streams) *cobra.Command {
 	return &cobra.Command{
 		Use: process.GuardArgument, Hidden: true, DisableFlagParsing: true,

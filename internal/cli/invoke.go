@@ -28,19 +28,19 @@ import (
 	"github.com/weir-gateway/weir/internal/function/local/runtimeapi"
 )
 
-// invocation is what the command line asks a function.
+// invocation is what the command line asks of a function.
 type invocation struct {
 	name  string
 	input string // where the config is
 	data  string // as it was written
-	given bool   // data was
-	flag  string // by which flag, for messages
+	given bool   // whether data was given
+	flag  string // the flag that gave it, for messages
 	event string // http, or a file with a payload
 	query explain.Request
-	head  bool // of the response is shown
+	head  bool // print the response's head too
 }
 
-// httpEvent makes an event of a request.
+// httpEvent is the kind of an event that is made from a request.
 const httpEvent = "http"
 
 func invokeCommand(s Streams) *cobra.Command {
@@ -85,7 +85,7 @@ where the function fails, and 2 where the config or the command line is wrong.`,
 	return c
 }
 
-// request reads method and path, where there are any.
+// request reads the method and the path, if they are given.
 func (i *invocation) request(given []string) error {
 	switch {
 	case len(given) > 0 && i.event != "" && i.event != httpEvent:
@@ -112,7 +112,7 @@ func (i *invocation) request(given []string) error {
 	return nil
 }
 
-// invoke does what i asks for.
+// invoke runs the invocation i.
 func (s Streams) invoke(ctx context.Context, i invocation) error {
 	checked, _, err := s.checkInput(source.Input{Path: i.input, Runs: local.Runnable})
 	if err != nil {
@@ -129,7 +129,7 @@ func (s Streams) invoke(ctx context.Context, i invocation) error {
 	case err != nil:
 		return usageError{fmt.Errorf("%s: %w", i.flag, err)}
 	}
-	out := newPrinter(s.Err, s.Color) // which the function's lines come to as well
+	out := newPrinter(s.Err, s.Color) // the function's log lines are written to it as well
 	s.Err = out
 	log := slog.New(&console{out: out, level: slog.LevelInfo, bare: true})
 	defer adoptLog(log)()
@@ -145,10 +145,10 @@ func (s Streams) invoke(ctx context.Context, i invocation) error {
 	report, err := s.ask(ctx, running, checked.Config, i, data)
 	patience, cancel := context.WithTimeout(context.Background(), endsWithin)
 	defer cancel()
-	_ = running.Close(patience) // it has logged why; everything that the function has put out is out then
+	_ = running.Close(patience) // it has logged why; after it the function's whole output was written
 	if report.ID != "" {
 		if shown.last != '\n' && shown.last != 0 {
-			_, _ = fmt.Fprintln(s.Err) // both may go to one terminal
+			_, _ = fmt.Fprintln(s.Err) // both streams may go to one terminal
 		}
 		s.report(report)
 	}
@@ -158,8 +158,8 @@ func (s Streams) invoke(ctx context.Context, i invocation) error {
 	return err
 }
 
-// lastByte knows what was written last, 0 for nothing. It writes no more once it has ended:
-// what an interrupt makes of a call is no answer.
+// lastByte remembers the last byte that was written, 0 for none. It discards writes once ended returns true, because
+// what an interrupted call returns is not an answer.
 type lastByte struct {
 	w     io.Writer
 	ended func() bool
@@ -177,16 +177,16 @@ func (l *lastByte) Write(p []byte) (int, error) {
 	return l.w.Write(p)
 }
 
-// endsWithin bounds the end of a function that was asked once.
+// endsWithin bounds the shutdown of a function after its only call.
 const endsWithin = 3 * time.Second
 
-// mostData is what a function is given at most.
+// mostData is the maximum size of a function's input.
 const mostData = runtimeapi.MaxPayload
 
 // errInterrupted says that an interrupt has ended the command.
 var errInterrupted = errors.New("interrupted")
 
-// data reads what --data says.
+// data reads the value of --data.
 func (s Streams) data(ctx context.Context, written string) ([]byte, error) {
 	name, file := strings.CutPrefix(written, "@")
 	switch {
@@ -198,8 +198,8 @@ func (s Streams) data(ctx context.Context, written string) ([]byte, error) {
 	return []byte(written), nil
 }
 
-// readData reads what open gives. A terminal, or a pipe that nobody writes to, cannot be
-// told to end: where ctx ends first, whoever reads it is left to the end of the process.
+// readData reads everything from what open returns. A read from a terminal, or from a pipe that is never written to,
+// cannot be interrupted: if ctx ends first, the reading goroutine stays until the process ends.
 func readData(ctx context.Context, open func() (io.ReadCloser, error)) ([]byte, error) {
 	type result struct {
 		data []byte
@@ -243,7 +243,7 @@ func (s Streams) ask(ctx context.Context, f *invoke.Function, cfg *config.Config
 	return report, err
 }
 
-// answer prints what a function answers to a payload.
+// answer prints a function's answer to a payload.
 func (s Streams) answer(a function.Answer) error {
 	if a.Stream == nil {
 		s.line(a.Payload)
@@ -253,7 +253,7 @@ func (s Streams) answer(a function.Answer) error {
 	return err
 }
 
-// line prints data with an end of line.
+// line prints data and ends it with a newline.
 func (s Streams) line(data []byte) {
 	if !strings.HasSuffix(string(data), "\n") {
 		data = append(slices.Clone(data), '\n')
@@ -294,7 +294,7 @@ func contentType(body []byte) string {
 	return "application/octet-stream"
 }
 
-// report tells how a call went, in the form of AWS Lambda's logs.
+// report prints how a call went, in the form of AWS Lambda's logs.
 func (s Streams) report(r invoke.Report) {
 	line := fmt.Sprintf("REPORT RequestId: %s\tDuration: %.2f ms", r.ID, milliseconds(r.Took))
 	if r.Start > 0 {

@@ -16,14 +16,14 @@ import (
 	"github.com/weir-gateway/weir/internal/base/queue"
 )
 
-// job is what the admin API tells of one.
+// job is a job as the admin API describes it.
 type job struct {
 	ID, Kind, Lane, About, Purpose, Owner, State, Reason string
 	Attempts, Failures                                   int
 	Created, Due, Expires, Started, Ended, Until         time.Time
 }
 
-// jobList is what GET /v1/jobs tells.
+// jobList is the answer of GET /v1/jobs.
 type jobList struct {
 	All  int
 	Jobs []job
@@ -54,7 +54,7 @@ send them later (async). Dead letters are those that it has given up.`,
 	return c
 }
 
-// picked says which jobs are meant.
+// picked says which jobs are selected.
 type picked struct {
 	state, lane string
 	limit       int
@@ -166,18 +166,18 @@ func (s Streams) job(j job) {
 	at("until", j.Until)
 }
 
-// change is what is done to jobs.
+// change is what a command does to jobs.
 type change struct {
 	name, short, done, method, path string
 
-	fits []queue.State // what can be changed so
+	fits []queue.State // the states that it applies to
 }
 
 func (o *operator) change(to change, id string) error {
 	return o.ask(to.method, "/v1/jobs/"+url.PathEscape(id)+to.path, nil, nil)
 }
 
-// mostChanged is how many jobs are changed by one command that names none.
+// mostChanged is how many jobs one command changes if it names none.
 const mostChanged = 10_000
 
 func changeJobs(s Streams, o *operator, to change) *cobra.Command {
@@ -203,7 +203,7 @@ changes from whoever has its admin.token (--token).`,
 	return c
 }
 
-// changeNamed changes the jobs that somebody has named, up to the first that cannot be.
+// changeNamed changes the named jobs, up to the first one that cannot be changed.
 func (s Streams) changeNamed(o *operator, to change, ids []string) error {
 	for _, id := range ids {
 		if err := o.change(to, id); err != nil {
@@ -214,8 +214,8 @@ func (s Streams) changeNamed(o *operator, to change, ids []string) error {
 	return err
 }
 
-// changePicked changes what there is to change of those that p picks. Others, and those
-// that have become others meanwhile, are left as they are.
+// changePicked changes those of the jobs that p selects to which the change applies. Others, and jobs that have left
+// such a state meanwhile, are left as they are.
 func (s Streams) changePicked(o *operator, to change, p picked) error {
 	var found jobList
 	if err := o.ask(http.MethodGet, p.query(), &found, nil); err != nil {

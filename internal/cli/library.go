@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// adoptLog makes what libraries print by package log part of l, until restore is called.
+// adoptLog redirects what libraries print with package log to l, until restore is called.
 func adoptLog(l *slog.Logger) (restore func()) {
 	writer, flags := log.Writer(), log.Flags()
 	log.SetFlags(0)
@@ -17,11 +17,11 @@ func adoptLog(l *slog.Logger) (restore func()) {
 	}
 }
 
-// libraryLog makes a line of the log of each write.
+// libraryLog turns each write into a log record.
 type libraryLog struct{ log *slog.Logger }
 
-// Write implements io.Writer. What net/http found on a connection on which nothing was
-// asked is left out, for it is a backend's content.
+// Write implements io.Writer. net/http quotes the bytes that it receives unasked on an idle connection. The quote is
+// left out, because it is a backend's content.
 func (l libraryLog) Write(b []byte) (int, error) {
 	text, _, _ := strings.Cut(string(b), " starting with ")
 	l.log.Warn("a library says", "text", strings.TrimSpace(text))

@@ -20,13 +20,13 @@ import (
 	"github.com/weir-gateway/weir/internal/config"
 )
 
-// operator asks the admin API of a running gateway.
+// operator talks to the admin API of a running gateway.
 type operator struct {
 	address string
 	token   string // a reference
 }
 
-// tokenVariable is where the token is looked for unless told.
+// tokenVariable is the environment variable that holds the token unless --token is given.
 const tokenVariable = "WEIR_ADMIN_TOKEN"
 
 func (o *operator) flags(c *cobra.Command) {
@@ -34,14 +34,14 @@ func (o *operator) flags(c *cobra.Command) {
 	c.Flags().StringVar(&o.token, "token", "", "`reference` to its token, as ${file:/run/secrets/admin} (default ${env:"+tokenVariable+"} where that is set)")
 }
 
-// persistent is flags for a command with commands of its own.
+// persistent adds the flags to a command with subcommands.
 func (o *operator) persistent(c *cobra.Command) {
 	own := &cobra.Command{}
 	o.flags(own)
 	c.PersistentFlags().AddFlagSet(own.Flags())
 }
 
-// asked bounds how long an answer may take: a config is compiled meanwhile.
+// asked bounds the wait for an answer. The gateway may compile a config meanwhile.
 const asked = 2 * time.Minute
 
 // ask is send without a body.
@@ -49,8 +49,8 @@ func (o *operator) ask(method, path string, into any, raw *[]byte) error {
 	return o.send(method, path, nil, into, raw)
 }
 
-// send sends a request and decodes the JSON that is answered, where into is not nil, and gives
-// it in raw where that is not nil. What the API refuses is an error in its words.
+// send sends a request. It decodes the JSON of the answer into into, and stores the answer in raw, each unless it is
+// nil. If the API refuses the request, the error has the API's words.
 func (o *operator) send(method, path string, body io.Reader, into any, raw *[]byte) error {
 	ctx, cancel := context.WithTimeout(context.Background(), asked)
 	defer cancel()
@@ -89,9 +89,9 @@ func (o *operator) send(method, path string, body io.Reader, into any, raw *[]by
 	return nil
 }
 
-// client dials the API; host is what the request names.
+// client returns a client that dials the API; host is the host that requests name.
 func (o *operator) client() (client *http.Client, host string) {
-	transport := &http.Transport{DisableKeepAlives: true, Proxy: nil} // no proxy of the environment stands before this machine
+	transport := &http.Transport{DisableKeepAlives: true, Proxy: nil} // a proxy from the environment is not for this machine
 	host = strings.TrimPrefix(o.address, "http://")
 	if path, ok := strings.CutPrefix(o.address, "unix:"); ok {
 		host = "weir"
@@ -102,7 +102,7 @@ func (o *operator) client() (client *http.Client, host string) {
 	return &http.Client{Transport: transport, CheckRedirect: httpx.Unfollowed}, host
 }
 
-// authorize adds the token, where there is one.
+// authorize adds the token, if there is one.
 func (o *operator) authorize(r *http.Request) error {
 	if o.token == "" {
 		own := secret.Template{Parts: []secret.Part{{Source: "env", Text: tokenVariable}}}
@@ -128,11 +128,11 @@ func (o *operator) authorize(r *http.Request) error {
 	return nil
 }
 
-// refusedError is what the API refuses, in its words.
+// refusedError is a refusal by the API, in its words.
 type refusedError struct {
 	text     string
 	problems []string
-	config   bool // it is the config that cannot serve
+	config   bool // the config is what cannot be served
 	code     string
 }
 
@@ -149,7 +149,7 @@ func refusal(status string, body []byte) error {
 	return &refusedError{strings.TrimSpace(problem.Title + " " + problem.Detail), problem.Problems, problem.Code == "config-refused" || problem.Code == "config-not-kept", problem.Code}
 }
 
-// outcome is what became of a change.
+// outcome is the result of a change.
 type outcome struct {
 	Digest   string
 	Changes  []config.Change

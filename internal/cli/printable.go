@@ -7,9 +7,9 @@ import (
 	"unicode/utf8"
 )
 
-// printable is s as a terminal may be given it where it came from elsewhere: what could end the
-// line, move the cursor, change colours or turn the direction of text is written as Go escapes
-// it. Whatever this program has not written itself goes through here.
+// printable makes s, which came from elsewhere, safe for a terminal: characters that could end the line, move the
+// cursor, change colours or change the text direction are escaped as in Go. All output that this program has not
+// written itself goes through it.
 func printable(s string) string {
 	if !strings.ContainsFunc(s, hidden) && utf8.ValidString(s) {
 		return s
@@ -28,7 +28,7 @@ func printable(s string) string {
 	return b.String()
 }
 
-// printableLines is printable for a text of lines, which stay.
+// printableLines is printable for a text of several lines; it keeps the line breaks.
 func printableLines(text string) string {
 	lines := strings.Split(text, "\n")
 	for i, line := range lines {

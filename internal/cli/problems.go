@@ -25,8 +25,8 @@ func (s Streams) color(code, text string) string {
 	return code + text + plain
 }
 
-// tell prints problems one after the other: on a terminal with the line they
-// are about, elsewhere one line each, as editors and scripts like it.
+// tell prints problems one after the other: on a terminal with the line that they are about, elsewhere as one line
+// each, for editors and scripts.
 func (s Streams) tell(problems []doc.Problem, sources []config.Source) {
 	for _, p := range problems {
 		code := red
@@ -54,7 +54,7 @@ func failures(problems []doc.Problem) int {
 	return n
 }
 
-// count gives "1 problem" or "3 problems".
+// count returns "1 problem" or "3 problems".
 func count(n int, word string) string {
 	if n == 1 {
 		return "1 " + word

@@ -25,10 +25,10 @@ import (
 	"github.com/weir-gateway/weir/internal/register"
 )
 
-// usualRegistry is where a registry is by the documents' examples.
+// usualRegistry is the address of the registry in the docs' examples.
 const usualRegistry = "http://127.0.0.1:9090"
 
-// registering is what the command line says of a program.
+// registering is what the command line says about a program.
 type registering struct {
 	register.Options
 
@@ -92,13 +92,13 @@ program is told anew.`,
 	return c
 }
 
-// The words of --listener.
+// The values of --listener.
 const (
 	ownListener = "own"
 	anyListener = "any"
 )
 
-// The bounds of what the command line may say.
+// The limits of what the command line may say.
 const (
 	mostPort     = 65535
 	leastTime    = time.Millisecond
@@ -107,7 +107,7 @@ const (
 	mostFailures = 1000
 )
 
-// check tells what cannot be meant, by the flag that it stands behind.
+// check reports the first invalid value, by its flag.
 func (o *registering) check() error {
 	return cmp.Or(
 		between("--port", o.Instance.Port, 0, mostPort, "a port from 1 to 65535, or 0 for a free one"),
@@ -150,7 +150,7 @@ func oneOf(flag, value, write string, words ...string) error {
 	return nil
 }
 
-// complete makes of the command line what is run.
+// complete turns the command line into what is run.
 func (o *registering) complete(program []string, version string) error {
 	path, pathErr := exec.LookPath(program[0])
 	if pathErr == nil {
@@ -197,10 +197,10 @@ func (o *registering) readHealth() error {
 	return fmt.Errorf("--health %q: write a path such as /healthz, tcp or none", o.health)
 }
 
-// unsendable tells whether a character may not stand in the target of a request as it is (RFC 9112 section 3.2).
+// unsendable reports whether a character may not stand unescaped in a request target (RFC 9112 section 3.2).
 func unsendable(r rune) bool { return r <= ' ' || r >= utf8.RuneSelf-1 || r == '#' }
 
-// connect makes the client of the registry, which asks nobody yet.
+// connect makes the registry's client, which sends nothing yet.
 func (o *registering) connect(version string) error {
 	token, err := o.token()
 	if err != nil {
@@ -212,7 +212,8 @@ func (o *registering) connect(version string) error {
 	return nil
 }
 
-// registryToken holds the token of the registry, which is none of the program's business.
+// registryToken is the variable with the registry's token. It is removed from the program's environment, because the
+// token is not the program's.
 const registryToken = "WEIR_REGISTRY_TOKEN"
 
 func withoutToken(environment []string) []string {
@@ -240,7 +241,7 @@ func (o *registering) token() (secret.Value, error) {
 	return secret.NewValue(token), nil
 }
 
-// exitError ends the command as its program has ended.
+// exitError is the exit code of the program, with which the command ends too.
 type exitError int
 
 func (e exitError) Error() string { return fmt.Sprintf("the program has ended with %d", int(e)) }
@@ -259,7 +260,7 @@ func (s Streams) register(o *registering) error {
 	}
 	defer host.Close()
 	o.Host, o.Log = host, log
-	o.Output = &[2]*os.File{os.Stdout, os.Stderr} // what it writes is its own
+	o.Output = &[2]*os.File{os.Stdout, os.Stderr} // its output is passed on unchanged
 	ctx, interrupt := context.WithCancel(context.Background())
 	defer interrupt()
 	onInterrupt(ctx, interrupt)

@@ -98,7 +98,7 @@ func logHandler(w io.Writer, format string, level slog.Leveler) (slog.Handler, e
 	return nil, usageError{fmt.Errorf("--log-format %q: write text or json", format)}
 }
 
-// refused tells the problems of a config that cannot serve.
+// refused prints the problems of a config that cannot be served.
 func (s Streams) refused(err error) error {
 	refused, ok := errors.AsType[*app.RefusedError](err)
 	if !ok {
@@ -109,10 +109,10 @@ func (s Streams) refused(err error) error {
 	return errSaid
 }
 
-// onInterrupt calls end at the first interrupt, unless ctx has ended. A second one ends the process at
-// once: by its default meaning, as all have before anything serves, or where that is to be
-// ignored, as shells have it for what a script starts in the background, by hand. None is swallowed in between
-// (signal.NotifyContext would leave a moment for that).
+// onInterrupt calls end at the first interrupt, unless ctx ends earlier. A second interrupt ends the process at once.
+// It does so by the signal's default action, which all interrupts have before anything serves. If the signal was
+// ignored when the process started, as shells arrange for what a script starts in the background, the goroutine ends
+// the process itself. No interrupt is lost in between; signal.NotifyContext would leave a gap.
 func onInterrupt(ctx context.Context, end func()) {
 	first, second := make(chan os.Signal, 1), make(chan os.Signal, 1)
 	var ignored []os.Signal
@@ -129,7 +129,7 @@ func onInterrupt(ctx context.Context, end func()) {
 			signal.Stop(first)
 			return
 		}
-		if len(ignored) > 0 { // Notify would take none for all
+		if len(ignored) > 0 { // Notify without signals would mean all signals
 			signal.Notify(second, ignored...)
 		}
 		signal.Stop(first)
@@ -143,7 +143,7 @@ func onInterrupt(ctx context.Context, end func()) {
 	}()
 }
 
-// endBy ends the process with the code that a shell tells of one which the signal has ended.
+// endBy ends the process with the code that shells report for a process ended by the signal.
 func endBy(s os.Signal) {
 	number, _ := s.(syscall.Signal)
 	os.Exit(signalled + int(number))
@@ -152,10 +152,10 @@ func endBy(s os.Signal) {
 // signalled is what shells add to the number of a signal.
 const signalled = 128
 
-// onSignals gives a channel with a value for each of the signals that comes.
+// onSignals returns a channel that receives a value for each of the signals.
 func onSignals(which ...os.Signal) (values <-chan struct{}, stop func()) {
 	if len(which) == 0 {
-		return nil, func() {} // Notify would take none for all
+		return nil, func() {} // Notify without signals would mean all signals
 	}
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, which...)
@@ -177,15 +177,15 @@ func onSignals(which ...os.Signal) (values <-chan struct{}, stop func()) {
 	return told, func() { signal.Stop(signals); close(done) }
 }
 
-// ownProgram is where this program was found, links not followed: behind the same
-// path there may be a newer one by now.
+// ownProgram returns the path of this program without following symbolic links: by now a newer program may be at the
+// same path.
 func ownProgram() string {
 	path, err := exec.LookPath(os.Args[0])
 	if err == nil {
 		path, err = filepath.Abs(path)
 	}
 	if err != nil {
-		path, _ = os.Executable() // without it an upgrade says so
+		path, _ = os.Executable() // without a path an upgrade reports the failure
 	}
 	return path
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// serviceStatus is what the admin API tells of a service.
+// serviceStatus is what the admin API says about a service.
 type serviceStatus struct {
 	Name, Source, Asks string
 	Asked              int
@@ -27,7 +27,7 @@ type serviceStatus struct {
 	Endpoints          []endpointStatus
 }
 
-// endpointStatus is what it tells of an endpoint.
+// endpointStatus is what the admin API says about an endpoint.
 type endpointStatus struct {
 	Address, ID, Zone, State, Why string
 	Asked, Proving                bool
@@ -95,13 +95,13 @@ func (o *operator) services(given []string, raw *[]byte) ([]serviceStatus, error
 	return all.Services, err
 }
 
-// What a service asks where something is wrong (package service).
+// The values of Asks when something is wrong (package service).
 const (
 	asksNobody   = "nobody"
 	asksPanicked = "panic"
 )
 
-// ailing is the exit code of a list.
+// ailing returns errSaid, which sets the exit code, if a service in the list is in trouble.
 func ailing(list []serviceStatus) error {
 	for _, one := range list {
 		if one.Asks == asksNobody || one.Asks == asksPanicked {
@@ -132,7 +132,7 @@ func (s Streams) services(list []serviceStatus) error {
 	return nil
 }
 
-// heading tells of a service as a whole.
+// heading describes a service as a whole.
 func (s Streams) heading(one serviceStatus) string {
 	parts := []string{fmt.Sprintf("%d of %s asked", one.Asked, count(len(one.Endpoints), "endpoint"))}
 	if one.Source != "" && one.Source != one.Name {
@@ -196,10 +196,10 @@ func (e endpointStatus) why() string {
 	return e.Why
 }
 
-// watchPause is how often a watch asks.
+// watchPause is the pause between two requests of a watch.
 const watchPause = time.Second
 
-// watchServices prints what changes until it is interrupted.
+// watchServices prints changes until it is interrupted.
 func (s Streams) watchServices(before []serviceStatus, ask func() ([]serviceStatus, error)) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -220,7 +220,7 @@ func (s Streams) watchServices(before []serviceStatus, ask func() ([]serviceStat
 	}
 }
 
-// serviceChanges prints how the endpoints of after stand that stood otherwise before.
+// serviceChanges prints the endpoints whose state differs between before and after.
 func serviceChanges(out io.Writer, before, after []serviceStatus) {
 	type place struct{ service, address, id string }
 	stood := map[place]string{}

@@ -7,5 +7,5 @@ import (
 	"syscall"
 )
 
-// upgradeSignals ask for another process that takes over.
+// upgradeSignals returns the signals that ask for another process to take over.
 func upgradeSignals() []os.Signal { return []os.Signal{syscall.SIGUSR2} }

@@ -2,5 +2,5 @@ package cli
 
 import "os"
 
-// upgradeSignals are none: sockets cannot be handed over.
+// upgradeSignals returns nil, because sockets cannot be handed over on Windows.
 func upgradeSignals() []os.Signal { return nil }

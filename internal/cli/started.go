@@ -15,7 +15,7 @@ import (
 	"github.com/weir-gateway/weir/internal/control/follow"
 )
 
-// started says what serves, and where to go from here.
+// started prints what is served, and what to try next.
 func (s Streams) started(a *app.App) {
 	s.tell(a.Warnings, a.Sources)
 	s.instead(a.Follower().Status())
@@ -36,7 +36,7 @@ func (s Streams) started(a *app.App) {
 	}
 }
 
-// socketsOfAPIs are the sockets of what is not for clients of routes, with what is there.
+// socketsOfAPIs returns the sockets that are not for clients of routes, with the name of what they serve.
 func socketsOfAPIs(cfg *config.Config) map[string]string {
 	sockets := map[string]string{}
 	for _, l := range cfg.Listeners {
@@ -50,7 +50,7 @@ func socketsOfAPIs(cfg *config.Config) map[string]string {
 	return sockets
 }
 
-// instead says where something else serves than what the files say.
+// instead says where something is served other than what the files say.
 func (s Streams) instead(status follow.Status) {
 	for _, b := range status.Bad {
 		what := "its last good text serves instead; fix it, or start with --state off to refuse it"
@@ -65,7 +65,7 @@ func (s Streams) instead(status follow.Status) {
 	}
 }
 
-// stopping says what an interrupt waits for.
+// stopping says what the shutdown waits for.
 func (s Streams) stopping(a *app.App) {
 	n := a.InFlight()
 	if delay := a.Delay(); delay > 0 {
@@ -80,8 +80,8 @@ func (s Streams) stopping(a *app.App) {
 		count(int(n), "request"), a.Drain().Round(time.Second))
 }
 
-// link makes an address something to click on. A wildcard address is shown as
-// localhost, where a browser on this machine finds it.
+// link turns an address into a URL to click on. A wildcard address is shown as localhost, so that a browser on this
+// machine can open it.
 func link(address string, secure bool) string {
 	if strings.HasPrefix(address, "/") || strings.HasPrefix(address, "@") {
 		return "unix:" + address
@@ -96,8 +96,7 @@ func link(address string, secure bool) string {
 	return scheme + address
 }
 
-// firstTry is a command that shows the first route that can be asked with nothing but
-// a URL, "" where there is none.
+// firstTry returns a command that requests the first route that needs nothing but a URL, or "" if there is none.
 func firstTry(cfg *config.Config, addresses map[string]string, secure map[string]bool) string {
 	for i := range cfg.Routes {
 		if url := sampleURL(cfg, &cfg.Routes[i], addresses, secure); url != "" {
@@ -107,7 +106,7 @@ func firstTry(cfg *config.Config, addresses map[string]string, secure map[string
 	return ""
 }
 
-// sampleURL is one that a route answers to a plain GET, "" for none.
+// sampleURL returns a URL for which a plain GET takes the route, or "" if there is none.
 func sampleURL(cfg *config.Config, r *config.Route, addresses map[string]string, secure map[string]bool) string {
 	at := slices.IndexFunc(cfg.Listeners, func(l config.Listener) bool {
 		return l.Routed() && (len(r.Listeners) == 0 || slices.Contains(r.Listeners, l.Name)) && l.Hostname == "" && addresses[l.Socket] != ""
@@ -131,8 +130,7 @@ func sampleURL(cfg *config.Config, r *config.Route, addresses map[string]string,
 	return ""
 }
 
-// samplePath is a path that a pattern matches: 1 for each parameter, of a prefix the
-// prefix itself.
+// samplePath returns a path that a pattern matches: with 1 for each parameter, and for a prefix the prefix itself.
 func samplePath(pattern string) string {
 	var b strings.Builder
 	for segment := range strings.SplitSeq(strings.TrimSuffix(pattern, "/**"), "/") {

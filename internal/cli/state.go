@@ -22,8 +22,7 @@ import (
 	"github.com/weir-gateway/weir/internal/control/source"
 )
 
-// state is where what a restart may need is kept: the configs that served, and what was
-// heard from outside.
+// state is where data for a restart is kept: the configs that served, and what was heard from outside.
 type state struct {
 	folder string
 	keep   int
@@ -36,21 +35,21 @@ func (s *state) flags(c *cobra.Command) {
 	c.Flags().DurationVar(&s.age, "state-age", follow.DefaultMaxAge, "how long ago a config may have served last, or endpoints have been confirmed, to be used where a start has nothing newer")
 }
 
-// kept is what lies in the folder of one input.
+// kept is the content of the folder of one input.
 type kept struct {
 	history *history.History
 	shelf   *shelf.Shelf    // nil: nothing is kept on disk
 	lock    *statefile.Lock // nil: nothing is written there
 	queue   *queue.Queue    // nil: nothing can be sent later
-	// registry is in memory where it is nil.
+	// registry is nil if the registry is only in memory.
 	registry *registry.Registry
 }
 
-// open gives what is kept for an input. token is what the process before has handed over,
-// nil for nothing; succeeds tells that there is one. A folder that cannot be used is done
-// without: a gateway is there to serve, and what only a restart needs must not keep it from
-// that. Where somebody named the folder, or another gateway has it, it is an error in the
-// log, else nobody waits for it. What lies in a folder that can be read is there all the same.
+// open opens what is kept for an input. token is what the previous process has handed over, nil for nothing; succeeds
+// says that there is a previous process. If the folder cannot be used, the gateway runs without it: its task is to
+// serve, and data that only a restart needs must not prevent that. This is logged as an error if the folder was named
+// explicitly or another gateway holds it; otherwise nobody expects the folder, and it is logged as information. If the
+// folder can still be read, its content is used all the same.
 func (s *state) open(in source.Input, token *os.File, succeeds bool, log *slog.Logger) (kept, error) {
 	if s.keep < 1 {
 		return kept{}, usageError{fmt.Errorf("--state-keep %d: at least one is kept", s.keep)}
@@ -81,7 +80,7 @@ func (s *state) open(in source.Input, token *os.File, succeeds bool, log *slog.L
 	return found, nil
 }
 
-// complain says that nothing is kept, and why.
+// complain logs that nothing is kept, and why.
 func (s *state) complain(err error, asked bool, log *slog.Logger) {
 	_, held := errors.AsType[*statefile.HeldError](err)
 	if asked || held {
@@ -105,7 +104,7 @@ func mend(err error) string {
 	return "make a folder of it that this user can write to; " + elsewhere
 }
 
-// ownFolder gives the part of folder that is the input's own.
+// ownFolder returns the part of folder that belongs to the input.
 func ownFolder(folder string, in source.Input) (string, error) {
 	path, err := filepath.Abs(in.Path)
 	if err != nil {
@@ -123,8 +122,7 @@ const (
 	registryName = "registry"
 )
 
-// openIn takes own, a part of folder, and opens what lies in it. lost is what of the
-// history cannot be read.
+// openIn locks own, a part of folder, and opens its content. lost says what of the history cannot be read.
 func openIn(folder, own string, keep int, age time.Duration, token *os.File, succeeds bool, log *slog.Logger) (found kept, lost, err error) {
 	if err := tryToWrite(folder); err != nil {
 		return kept{}, nil, err
@@ -153,7 +151,7 @@ func openIn(folder, own string, keep int, age time.Duration, token *os.File, suc
 	return found, lost, nil
 }
 
-// readIn is openIn for what is only read.
+// readIn opens a folder like openIn, but only for reading.
 func readIn(own string, keep int, log *slog.Logger) (found kept, lost, err error) {
 	if found.history, lost, err = history.Read(own, keep); err == nil {
 		found.shelf, err = shelf.Read(filepath.Join(own, shelfName), log)
@@ -161,7 +159,7 @@ func readIn(own string, keep int, log *slog.Logger) (found kept, lost, err error
 	return found, lost, err
 }
 
-// find gives the folder of all histories, "" for none, and whether somebody named it.
+// find returns the folder for all inputs, "" for none, and whether it was named explicitly.
 func (s *state) find() (folder string, asked bool) {
 	switch s.folder {
 	case "off":

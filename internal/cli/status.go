@@ -12,7 +12,7 @@ import (
 	"github.com/weir-gateway/weir/internal/control/follow"
 )
 
-// gatewayStatus is what GET /v1/status says, as far as it is shown.
+// gatewayStatus is the part of GET /v1/status that is shown.
 type gatewayStatus struct {
 	Version  string
 	Digest   string
@@ -50,7 +50,7 @@ type gatewayStatus struct {
 	Reloads struct{ Applied, Refused int64 }
 }
 
-// heard is what a source outside tells.
+// heard is what an outside source has delivered.
 type heard struct {
 	Kind, Of         string
 	Count            int
@@ -59,7 +59,7 @@ type heard struct {
 	Problem          string
 }
 
-// fresh is what there is nothing to say about.
+// fresh reports whether there is nothing worth showing.
 func (h heard) fresh() bool {
 	return h.Kind == "endpoints" && !h.Kept && h.Problem == "" && !h.Confirmed.IsZero()
 }
@@ -188,8 +188,8 @@ func (s Streams) status(now gatewayStatus, before []historyEntry) {
 	}
 }
 
-// from is where what serves comes from: what the command line named, unless somebody has put
-// another config in its place.
+// from says where the served config comes from: from what the command line named, unless an operator has put another
+// config in its place.
 func (g gatewayStatus) from() string {
 	name := g.named(g.Source)
 	if name != g.Source {
@@ -198,7 +198,7 @@ func (g gatewayStatus) from() string {
 	return name
 }
 
-// named gives a source its name, where the command line has one for it.
+// named returns the name of a source, or what the command line named if that is the source.
 func (g gatewayStatus) named(from string) string {
 	if from == follow.FromInput && g.Input != "" {
 		return g.Input
@@ -206,7 +206,7 @@ func (g gatewayStatus) named(from string) string {
 	return from
 }
 
-// moment is a time as people at this machine read it, "never" for none.
+// moment formats a time for people at this machine, or "never" for the zero time.
 func moment(t time.Time) string {
 	if t.IsZero() {
 		return "never"

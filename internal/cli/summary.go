@@ -17,8 +17,8 @@ import (
 // mostRoutes bounds how many routes a summary shows.
 const mostRoutes = 40
 
-// summary says what is served, how the functions are doing, and what to try: of what has
-// changed, nil for all.
+// summary prints what is served, the state of the functions, and what to try. It suggests only what is among changes,
+// or everything if changes is nil.
 func (d *developer) summary(a *app.App, changes []config.Change) {
 	cfg := a.Reconciler().Config()
 	functions := a.Functions()
@@ -45,7 +45,7 @@ func (d *developer) summary(a *app.App, changes []config.Change) {
 	d.out.write(b.String())
 }
 
-// table writes rows in columns under a title, nothing where there are none.
+// table writes rows in columns under a title, or nothing if there are no rows.
 func (d *developer) table(b *strings.Builder, title string, rows [][]string) {
 	if len(rows) == 0 {
 		return
@@ -55,7 +55,7 @@ func (d *developer) table(b *strings.Builder, title string, rows [][]string) {
 	for _, row := range rows {
 		_, _ = fmt.Fprintln(columns, "    "+strings.Join(row, "\t"))
 	}
-	_ = columns.Flush() // a Builder takes everything
+	_ = columns.Flush() // a Builder never fails
 }
 
 func routeRows(cfg *config.Config) [][]string {
@@ -70,7 +70,7 @@ func routeRows(cfg *config.Config) [][]string {
 	return rows
 }
 
-// touches tells whether a route is among what has changed.
+// touches reports whether a route is among the changes.
 func touches(changes []config.Change, r *config.Route) bool {
 	return slices.ContainsFunc(changes, func(c config.Change) bool { return c.Kind == "routes" && c.Name == r.Name })
 }
@@ -100,7 +100,7 @@ func (d *developer) functionRows(functions []snapshot.FunctionNote) [][]string {
 	return rows
 }
 
-// living says in a word or two how a function is doing.
+// living describes the state of a function in a word or two.
 func living(s function.Status) string {
 	idle := s.Instances - s.Busy - s.Starting - s.Draining
 	switch {
@@ -121,7 +121,7 @@ func living(s function.Status) string {
 func leftRows(d *developer) [][]string {
 	found, err := d.input.Find()
 	if err != nil {
-		return nil // what serves was read a moment before
+		return nil // what is served was read a moment ago
 	}
 	var rows [][]string
 	for _, left := range found.Left {
@@ -133,7 +133,7 @@ func leftRows(d *developer) [][]string {
 // mostTries is how many URLs a summary shows.
 const mostTries = 4
 
-// urls are URLs to try: one for each backend that a plain GET can reach.
+// urls returns URLs to try: one for each backend that a plain GET can reach.
 func (*developer) urls(cfg *config.Config, changes []config.Change, addresses map[string]string, secure map[string]bool) []string {
 	var urls []string
 	seen := map[string]bool{}

@@ -74,7 +74,7 @@ type testOptions struct {
 	verbose, json, record bool
 }
 
-// tests prints results as go test does.
+// tests prints results in the form of go test.
 func (s Streams) tests(results []expect.Result, verbose bool) {
 	failed := 0
 	for _, r := range results {
@@ -120,7 +120,7 @@ func (s Streams) testsAsJSON(results []expect.Result) error {
 	return encoder.Encode(list)
 }
 
-// recorded is the file of a folder that tests are added to.
+// recorded is the file of a folder to which tests are added.
 const recorded = "tests.yaml"
 
 // record adds tests of what happens today.

@@ -7,10 +7,10 @@ import (
 	"strings"
 )
 
-// mostPort is the largest of TCP (RFC 9293 section 3.1).
+// mostPort is the largest TCP port (RFC 9293 section 3.1).
 const mostPort = 1<<16 - 1
 
-// CheckEndpoint says what is wrong with a URL of where a platform is called instead.
+// CheckEndpoint says what is wrong with a URL at which a platform is called instead of its usual address.
 func CheckEndpoint(text string) error {
 	u, err := url.Parse(text)
 	switch {

@@ -19,19 +19,18 @@ import (
 	"github.com/weir-gateway/weir/internal/base/httpx"
 )
 
-// The bounds of one question to an issuer of tokens.
+// The bounds of one request to an issuer of tokens.
 const (
 	askTimeout = 5 * time.Second
 	mostAnswer = 256 << 10
-	mostTold   = 300 // bytes of an error's body
+	mostTold   = 300 // bytes of an error's body that are reported
 )
 
-// Asker asks issuers of tokens: platforms' token services and the metadata servers of
-// machines. It follows no redirects, for a token must not go where the issuer was not
-// meant to send it. It is safe for concurrent use.
+// Asker asks issuers of tokens: the token services of platforms and the metadata servers of machines. It follows no
+// redirects, so that a token is not sent where the issuer was not meant to send it. It is safe for concurrent use.
 type Asker struct{ outside, machine http.Client }
 
-// NewAsker makes one that connects within bounds.
+// NewAsker makes an Asker that connects within bounds.
 func NewAsker(bounds *egress.Bounds) *Asker {
 	client := func(proxy func(*http.Request) (*url.URL, error)) http.Client {
 		return http.Client{
@@ -39,41 +38,40 @@ func NewAsker(bounds *egress.Bounds) *Asker {
 			CheckRedirect: httpx.Unfollowed,
 			Transport: &http.Transport{
 				Proxy: proxy, DialContext: (&net.Dialer{Control: bounds.Control}).DialContext, ForceAttemptHTTP2: true,
-				DisableKeepAlives: true, // the next question is an hour away
+				DisableKeepAlives: true, // the next request is an hour away
 			},
 		}
 	}
 	a := &Asker{outside: client(http.ProxyFromEnvironment), machine: client(nil)}
 	if bounds != nil {
-		a.outside = client(nil) // a proxy would be asked beyond them
+		a.outside = client(nil) // a proxy would connect beyond the bounds
 	}
 	return a
 }
 
-// AnswerError is an issuer's answer that gives nothing.
+// AnswerError is an answer of an issuer that is not a success.
 type AnswerError struct {
 	Issuer string // its host
 	Status int
-	Text   string // what it says, at most some hundred bytes
+	Text   string // what the body says, at most a few hundred bytes
 }
 
 func (e *AnswerError) Error() string {
 	return fmt.Sprintf("%s answers %d: %s", e.Issuer, e.Status, e.Text)
 }
 
-// Question is one to an issuer.
+// Question is one request to an issuer.
 type Question struct {
 	URL string
-	// Form is sent as application/x-www-form-urlencoded, JSON as such; where there is neither, it
-	// is a GET.
+	// Form is sent as application/x-www-form-urlencoded, JSON as JSON. Without either the request is a GET.
 	Form   url.Values
 	JSON   any
 	Fields []exchange.Field
-	// Machine tells that the issuer is the machine's own, to which no proxy leads.
+	// Machine says that the issuer is the machine's own metadata server, which is never asked through a proxy.
 	Machine bool
 }
 
-// Ask gives the body of an answer with status 200.
+// Ask returns the body of an answer with status 200.
 func (a *Asker) Ask(ctx context.Context, q Question) ([]byte, error) {
 	r, err := q.request(ctx)
 	if err != nil {
@@ -87,7 +85,7 @@ func (a *Asker) Ask(ctx context.Context, q Question) ([]byte, error) {
 	if err != nil {
 		return nil, bare(err)
 	}
-	defer func() { _ = res.Body.Close() }() // it was read as far as it matters
+	defer func() { _ = res.Body.Close() }() // everything that matters was read
 	body, err := io.ReadAll(io.LimitReader(res.Body, mostAnswer))
 	switch {
 	case err != nil:
@@ -98,7 +96,7 @@ func (a *Asker) Ask(ctx context.Context, q Question) ([]byte, error) {
 	return body, nil
 }
 
-// AskJSON reads the answer, which is JSON, into out.
+// AskJSON decodes the answer, which is JSON, into out.
 func (a *Asker) AskJSON(ctx context.Context, q Question, out any) error {
 	body, err := a.Ask(ctx, q)
 	if err != nil {
@@ -124,7 +122,7 @@ func (q Question) request(ctx context.Context) (*http.Request, error) {
 	}
 	r, err := http.NewRequestWithContext(ctx, method, q.URL, bytes.NewReader(body))
 	if err != nil {
-		return nil, errors.New("the issuer's address is no URL") // which may hold what is secret
+		return nil, errors.New("the issuer's address is no URL") // err may contain a secret
 	}
 	head := exchange.RequestHead(r)
 	head.Set("User-Agent", "weir")
@@ -138,7 +136,7 @@ func (q Question) request(ctx context.Context) (*http.Request, error) {
 	return r, nil
 }
 
-// bare takes the query out of what net/http says of an error: it may hold secrets.
+// bare removes the query, which may hold secrets, from an error of net/http.
 func bare(err error) error {
 	if failed, ok := errors.AsType[*url.Error](err); ok {
 		return fmt.Errorf("%s: %w", hostOf(failed.URL), failed.Err)
@@ -154,8 +152,8 @@ func hostOf(text string) string {
 	return u.Host
 }
 
-// told is what an issuer says of an error: by RFC 6749 section 5.2, by Google's APIs, or
-// in any other words.
+// told returns what an issuer says about an error: in the form of RFC 6749 section 5.2, in that of Google's APIs, or in
+// any other words.
 func told(body []byte) string {
 	var oauth struct {
 		Error       json.RawMessage
@@ -175,8 +173,8 @@ func told(body []byte) string {
 
 func short(text string) string { return text[:min(len(text), mostTold)] }
 
-// ExpiryOf is when a JSON Web Token ends, which is read and not checked: it is for others
-// to check.
+// ExpiryOf returns when a JSON Web Token expires. It reads the token without verifying it, which is the recipient's
+// task.
 func ExpiryOf(token string) (time.Time, error) {
 	parts := strings.Split(token, ".")
 	const three = 3 // RFC 7515 section 3.1
@@ -196,12 +194,11 @@ func ExpiryOf(token string) (time.Time, error) {
 	return time.Unix(int64(min(claims.Exp, lastMoment)), 0), nil
 }
 
-// lastMoment is the last one of the year 9999, which is as far as times are written.
+// lastMoment is the end of the year 9999, the latest time that can be written.
 const lastMoment = 253402300799
 
-// CheckToken says what keeps a token, or what else proves who is calling, from standing in a
-// field of a request: it is visible ASCII (RFC 6750 section 2.1 takes less than that). The
-// error does not tell the token.
+// CheckToken says why a token, or another proof of who is calling, cannot stand in a header field of a request: it must
+// be visible ASCII (RFC 6750 section 2.1 allows less than that). The error does not reveal the token.
 func CheckToken(text string) error {
 	if text == "" {
 		return errors.New("what was given is empty")
@@ -214,7 +211,7 @@ func CheckToken(text string) error {
 	return nil
 }
 
-// Basic is the Authorization field of a client of an issuer (RFC 6749 section 2.3.1).
+// Basic returns the Authorization header with which a client authenticates at an issuer (RFC 6749 section 2.3.1).
 func Basic(id, secret string) string {
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(id)+":"+url.QueryEscape(secret)))
 }

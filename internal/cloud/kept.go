@@ -11,36 +11,37 @@ import (
 	"github.com/weir-gateway/weir/internal/base/backoff"
 )
 
-// Held is what a Kept gives out.
+// Held is a value that a Kept returns.
 type Held[T any] struct {
 	Value T
-	// Expires is when it ends; zero: it does not.
+	// Expires is when the value expires; zero: never.
 	Expires time.Time
 
 	round uint64
 }
 
-// Fetch gets a value from outside. Expires is zero where it does not end by itself.
+// Fetch fetches a value from outside. expires is zero if the value does not expire by itself.
 type Fetch[T any] func(ctx context.Context) (value T, expires time.Time, err error)
 
-// KeptOptions make a Kept. Zero fields mean the defaults.
+// KeptOptions configure a Kept. Zero fields mean the defaults.
 type KeptOptions struct {
 	Name string // for the log: "credentials of aws"
 	Log  *slog.Logger
-	// Ahead is how long before its end a value is replaced at the latest; it is at some
-	// moment between once and twice that, which chance chooses.
+	// Ahead is how long before its expiry a value is replaced at the latest. The moment is random, between once and
+	// twice Ahead before the expiry.
 	Ahead time.Duration
-	// Look is how often a value is fetched anew that does not end by itself.
+	// Look is how often a value that does not expire by itself is fetched again.
 	Look time.Duration
-	// Begin is the time in which chance puts the first fetch, where nobody asks before.
+	// Begin is the period in which the first fetch happens at a random moment, unless a request asks for the value
+	// earlier.
 	Begin time.Duration
 	// Timeout bounds one fetch.
 	Timeout time.Duration
-	// Calm is how often a value is fetched anew at most because it was refused.
+	// Calm is how long after a fetch a refused value does not cause another fetch.
 	Calm time.Duration
 }
 
-// The defaults, and the pauses after a fetch that has failed.
+// The defaults, and the pauses after a failed fetch.
 const (
 	defaultAhead   = 5 * time.Minute
 	defaultLook    = 5 * time.Minute
@@ -49,24 +50,24 @@ const (
 	defaultCalm    = 5 * time.Second
 	firstPause     = time.Second
 	longestPause   = 30 * time.Second
-	// askedPause is the longest pause while requests ask, which are refused meanwhile.
+	// askedPause is the longest pause after a failed fetch while requests ask for the value. Those that find no valid
+	// value get the fetch's error meanwhile.
 	askedPause = 5 * time.Second
-	// margin is how much of a value's life must be left: it is used elsewhere, a
-	// moment later, by another clock.
+	// margin is how much of a value's lifetime must be left when it is returned, because it is used elsewhere, a moment
+	// later and by another clock.
 	margin = 10 * time.Second
-	// mostLife is after how long a value is replaced at the latest, whatever it says itself.
+	// mostLife is after how long a value is replaced at the latest, whatever expiry it has.
 	mostLife = 24 * time.Hour
 )
 
-// Kept keeps one value that somebody outside gives for a time: a credential, a token.
-// It is fetched once for all who ask, before it ends, by one goroutine; while nobody
-// gives another one, that of before is given out as long as it counts. Chance
-// spreads the moments, so that many gateways that have started together do not ask
-// together. It is safe for concurrent use; Close ends it.
+// Kept keeps one value that is issued outside for a limited time: a credential or a token. One goroutine fetches it for
+// all callers before it expires. While no new value can be fetched, the previous one is returned for as long as it is
+// valid. The times of the fetches are random, so that many gateways that have started together do not ask together.
+// Kept is safe for concurrent use; Close ends it.
 type Kept[T any] struct {
 	o     KeptOptions
 	fetch Fetch[T]
-	wake  chan struct{} // holds a token when the next fetch must not wait
+	wake  chan struct{} // holds an element when the next fetch must not wait
 	end   context.CancelFunc
 	ended chan struct{}
 
@@ -74,17 +75,17 @@ type Kept[T any] struct {
 	held    Held[T]
 	have    bool
 	problem error         // of the last fetch
-	asked   bool          // somebody wants a value that is not there, or another one
+	asked   bool          // a value is wanted that is not there, or another one
 	refused uint64        // the round whose value was not accepted
 	tried   time.Time     // when the last fetch ended
-	rests   time.Time     // until then no request has the next one made, after one that has failed
-	done    chan struct{} // is closed when the next fetch has ended
+	rests   time.Time     // after a failed fetch: until then requests do not cause the next one
+	done    chan struct{} // closed when the next fetch has ended
 }
 
 // ErrClosed says that a Kept was closed.
 var ErrClosed = errors.New("it is not kept any more")
 
-// Keep begins to keep what fetch gives.
+// Keep starts keeping the value that fetch returns.
 func Keep[T any](fetch Fetch[T], o KeptOptions) *Kept[T] {
 	o.Ahead, o.Look, o.Begin = or(o.Ahead, defaultAhead), or(o.Look, defaultLook), or(o.Begin, defaultBegin)
 	o.Timeout, o.Calm = or(o.Timeout, defaultTimeout), or(o.Calm, defaultCalm)
@@ -104,8 +105,8 @@ func or(d, otherwise time.Duration) time.Duration {
 	return otherwise
 }
 
-// Get gives the value. Where there is none, it waits for the fetch that is under way,
-// or gives the error of the last one, after which the next is not made at once.
+// Get returns the value. If there is none, it waits for the fetch that is under way, or returns the error of the last
+// one: a failed fetch is not repeated at once.
 func (k *Kept[T]) Get(ctx context.Context) (Held[T], error) {
 	for first := true; ; first = false {
 		k.mu.Lock()
@@ -133,18 +134,18 @@ func (k *Kept[T]) Get(ctx context.Context) (Held[T], error) {
 
 func (k *Kept[T]) counts(h Held[T]) bool { return h.Expires.IsZero() || time.Until(h.Expires) > margin }
 
-// hurry has the next fetch made now.
+// hurry makes the next fetch happen now.
 func (k *Kept[T]) hurry() {
 	select {
 	case k.wake <- struct{}{}:
-	default: // it is being told already
+	default: // it was told already
 	}
 }
 
-// Refused tells that h was not accepted where it was used, so that another one is fetched
-// now, once for all who tell it, and waits for that. It tells whether there is another one, with
-// which it may be tried again. Everybody else goes on with h until then, and
-// also afterwards where none can be had: h may count all the same.
+// Refused says that h was not accepted where it was used. Another value is then fetched now, once for all callers that
+// report it, and Refused waits for it. It returns whether there is another value, with which the caller may try again.
+// Other callers go on with h until then, and also afterwards if no other value can be fetched: h may be valid all the
+// same.
 func (k *Kept[T]) Refused(ctx context.Context, h Held[T]) bool {
 	k.mu.Lock()
 	if h.round != k.held.round {
@@ -169,14 +170,14 @@ func (k *Kept[T]) Refused(ctx context.Context, h Held[T]) bool {
 	return h.round != k.held.round
 }
 
-// Problem is why the last fetch failed, nil where it did not, or none was made.
+// Problem returns why the last fetch failed. It is nil if that fetch succeeded or none was made.
 func (k *Kept[T]) Problem() error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.problem
 }
 
-// Close ends the goroutine. Who waits gets ErrClosed.
+// Close ends the goroutine. Waiting callers get ErrClosed.
 func (k *Kept[T]) Close() {
 	k.end()
 	<-k.ended
@@ -205,15 +206,15 @@ func (k *Kept[T]) run(ctx context.Context) {
 	}
 }
 
-// wanted tells whether somebody still waits for a value: who has told so may have been
-// served by the fetch that was under way then.
+// wanted reports whether a request still waits for a value. The request that has woken the goroutine may already have
+// been served by the fetch that was under way then.
 func (k *Kept[T]) wanted() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.asked && (!k.have || !k.counts(k.held) || k.refused == k.held.round)
 }
 
-// once fetches, and gives how long to wait until the next time.
+// once fetches, and returns how long to wait before the next fetch.
 func (k *Kept[T]) once(ctx context.Context, failures *int) time.Duration {
 	limited, cancel := context.WithTimeout(ctx, k.o.Timeout)
 	value, expires, err := k.fetch(limited)
@@ -247,7 +248,7 @@ func (k *Kept[T]) once(ctx context.Context, failures *int) time.Duration {
 	return wait
 }
 
-// pause is how long to wait after a fetch that has failed with err, the more the more have.
+// pause returns how long to wait after a fetch that has failed with err. It grows with the number of failures.
 func pause(err error, failures *int) time.Duration {
 	if err == nil {
 		return 0
@@ -257,7 +258,7 @@ func pause(err error, failures *int) time.Duration {
 	return most/2 + chance(most)
 }
 
-// untilNext is when a value that ends at expires is replaced.
+// untilNext returns how long to wait before a value that expires at expires is replaced.
 func (k *Kept[T]) untilNext(expires time.Time) time.Duration {
 	if expires.IsZero() {
 		return k.o.Look/2 + chance(k.o.Look)
@@ -267,7 +268,7 @@ func (k *Kept[T]) untilNext(expires time.Time) time.Duration {
 	return max(left-ahead-chance(ahead), firstPause)
 }
 
-// chance is some time up to most.
+// chance returns a random duration below most.
 func chance(most time.Duration) time.Duration {
 	if most <= 0 {
 		return 0

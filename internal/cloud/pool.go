@@ -9,32 +9,31 @@ import (
 	"github.com/weir-gateway/weir/internal/base/fault"
 )
 
-// PoolBounds are those of a Pool. They may change while it is used.
+// PoolBounds are the bounds of a Pool. They may change while it is used.
 type PoolBounds struct {
 	Max  int           // calls at once
 	Size int           // of the queue
 	Wait time.Duration // in the queue
 }
 
-// Pool bounds how many calls are under way at once at a platform that bounds them too:
-// for all functions of one account and region together. Who comes too many waits, in
-// order. Where the platform says that there are too many, the pool grows smaller, and
-// comes back slowly. It is safe for concurrent use.
+// Pool bounds how many calls are under way at once at a platform that has a limit too: for all functions of one account
+// and region together. Calls beyond the bound wait in order. When the platform says that there are too many calls, the
+// pool shrinks; it grows back slowly. It is safe for concurrent use.
 type Pool struct {
 	mu      sync.Mutex
 	bounds  PoolBounds
-	taught  int // how many throttles have left it, at least 1; 0: as many as the bounds say
+	taught  int // the limit that throttling has left, at least 1; 0: that of the bounds
 	served  int // since taught has changed
 	busy    int
 	waiting list.List // of chan struct{}
 
-	throttled time.Time // when it was made smaller, zero: never
+	throttled time.Time // when the pool was last made smaller; zero: never
 }
 
 // NewPool makes a Pool.
 func NewPool(b PoolBounds) *Pool { return &Pool{bounds: b} }
 
-// Tune changes the bounds in place. What a throttle has taught stays.
+// Tune changes the bounds in place. A limit learned from throttling stays.
 func (p *Pool) Tune(b PoolBounds) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -42,7 +41,7 @@ func (p *Pool) Tune(b PoolBounds) {
 	p.let()
 }
 
-// limit is how many calls may be under way now.
+// limit returns how many calls may be under way now.
 func (p *Pool) limit() int {
 	if p.taught == 0 {
 		return p.bounds.Max
@@ -50,8 +49,8 @@ func (p *Pool) limit() int {
 	return min(p.taught, p.bounds.Max)
 }
 
-// Acquire waits for room for one call. Release must follow where there is no error. The
-// error is a *fault.Fault or the cause with which ctx has ended.
+// Acquire waits for room for one call. If there is no error, Release must follow. The error is a *fault.Fault or the
+// cause with which ctx has ended.
 func (p *Pool) Acquire(ctx context.Context) error {
 	p.mu.Lock()
 	if p.busy < p.limit() && p.waiting.Len() == 0 {
@@ -83,7 +82,7 @@ func (p *Pool) Acquire(ctx context.Context) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	select {
-	case <-turn: // at the same moment
+	case <-turn: // it came at the same moment
 		return nil
 	default:
 		p.waiting.Remove(place)
@@ -91,7 +90,7 @@ func (p *Pool) Acquire(ctx context.Context) error {
 	}
 }
 
-// Release ends a call that Acquire let begin.
+// Release ends a call that Acquire has admitted.
 func (p *Pool) Release() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -99,7 +98,7 @@ func (p *Pool) Release() {
 	p.let()
 }
 
-// let gives what is free to who waits longest.
+// let gives free places to the calls that have waited longest.
 func (p *Pool) let() {
 	for p.busy < p.limit() && p.waiting.Len() > 0 {
 		turn, _ := p.waiting.Remove(p.waiting.Front()).(chan struct{})
@@ -108,13 +107,13 @@ func (p *Pool) let() {
 	}
 }
 
-// throttleCalm is how long what has made a pool smaller is one event: the calls of one burst
-// are refused together.
+// throttleCalm is how long further throttling counts as the same event after the pool was made smaller, because the
+// calls of one burst are refused together.
 const throttleCalm = time.Second
 
-// Throttled tells that the platform has more calls than it takes: those under way are
-// one too many. Others may call there too, so that these may be few: one throttle takes no more
-// than half of the pool.
+// Throttled says that the platform has refused a call because there are too many: the calls under way are one too many.
+// Other clients may call there too, so that the pool's own calls under way may be few. One throttling event therefore
+// takes no more than half of the pool.
 func (p *Pool) Throttled() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -126,12 +125,12 @@ func (p *Pool) Throttled() {
 	}
 }
 
-// Served tells that the platform has taken a call. After as many as there may be at once,
-// one more may be.
+// Served says that the platform has accepted a call. After as many accepted calls as the limit allows at once, the
+// limit grows by one.
 func (p *Pool) Served() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.taught == 0 || p.taught >= p.bounds.Max { // all that it lets through says nothing of more
+	if p.taught == 0 || p.taught >= p.bounds.Max { // calls within the bounds say nothing about more
 		return
 	}
 	if p.served++; p.served < p.taught {
@@ -144,10 +143,10 @@ func (p *Pool) Served() {
 	p.let()
 }
 
-// PoolStatus is a picture of a Pool.
+// PoolStatus is a snapshot of a Pool's state.
 type PoolStatus struct{ Busy, Waiting, Limit, Max int }
 
-// Status tells how it is now.
+// Status returns the current state.
 func (p *Pool) Status() PoolStatus {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -7,20 +7,20 @@ import (
 	"github.com/weir-gateway/weir/internal/base/backoff"
 )
 
-// How long a place that could not be reached, or was out of order, rests.
+// How long a place rests that could not be reached or was out of order.
 const (
 	firstRest   = time.Second
 	longestRest = 30 * time.Second
 )
 
-// Rest is whether a place is tried last for a while. The zero value is well. It is safe
+// Rest says whether a place is tried last for a while because it has failed. The zero value is not resting. It is safe
 // for concurrent use.
 type Rest struct {
-	failures atomic.Int64 // one after the other
-	until    atomic.Int64 // in nanoseconds of the Unix time
+	failures atomic.Int64 // in a row
+	until    atomic.Int64 // Unix time in nanoseconds
 }
 
-// Ill tells of a failure: the rest doubles with each that follows another.
+// Ill records a failure. The rest doubles with each failure in a row.
 func (r *Rest) Ill() {
 	n := r.failures.Add(1)
 	r.until.Store(time.Now().Add(backoff.Doubling{First: firstRest, Most: longestRest}.After(int(n))).UnixNano())
@@ -34,7 +34,7 @@ func (r *Rest) Well() {
 	}
 }
 
-// Resting tells whether it is tried last.
+// Resting reports whether the place is tried last.
 func (r *Rest) Resting() bool {
 	until := r.until.Load()
 	return until != 0 && time.Now().UnixNano() < until

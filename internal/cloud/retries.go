@@ -7,24 +7,23 @@ import (
 	"time"
 )
 
-// Retries is how often may be tried again: as a share of what was served, so that
-// a platform which is short of room is not asked more the less it has. It is safe for
-// concurrent use.
+// Retries is a budget of retries: a share of the calls that were served, so that a platform short of capacity does not
+// get more requests the less it can serve. It is safe for concurrent use.
 type Retries struct {
 	mu    sync.Mutex
 	saved float64
 }
 
 const (
-	mostSaved  = 10  // retries at once, after a time in which all was well
+	mostSaved  = 10  // retries at once, after a time without failures
 	perServed  = 0.1 // of a retry
 	firstSaved = mostSaved
 )
 
-// NewRetries makes one that is full.
+// NewRetries returns a full budget.
 func NewRetries() *Retries { return &Retries{saved: firstSaved} }
 
-// Spend tells whether one more try may be made, and takes it.
+// Spend reports whether one more retry may be made, and takes it from the budget.
 func (r *Retries) Spend() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -35,21 +34,21 @@ func (r *Retries) Spend() bool {
 	return true
 }
 
-// Served saves a part of a try.
+// Served adds a fraction of a retry to the budget.
 func (r *Retries) Served() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.saved = min(r.saved+perServed, mostSaved)
 }
 
-// mostSeconds is the longest time that a platform is believed when it says when to come again.
+// mostSeconds is the longest wait that a platform may ask for.
 const mostSeconds = 3600
 
-// Seconds is the time of a Retry-After in seconds (RFC 9110 section 10.2.3), an hour at most; 0 for
-// what is no number.
+// Seconds returns the duration of a Retry-After in seconds (RFC 9110 section 10.2.3), at most an hour, or 0 for text
+// that is not a number.
 func Seconds(text string) time.Duration {
 	n, err := strconv.ParseUint(text, 10, 64)
-	if err != nil && !errors.Is(err, strconv.ErrRange) { // out of its range it is the largest
+	if err != nil && !errors.Is(err, strconv.ErrRange) { // a number out of range is parsed as the largest one
 		return 0
 	}
 	return time.Duration(min(n, mostSeconds)) * time.Second

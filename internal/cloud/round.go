@@ -11,24 +11,24 @@ import (
 )
 
 const (
-	// mostTries bounds how often a request is sent; each place has one try at least.
+	// mostTries bounds how often a request is sent. If there are more places than that, each may still be tried once.
 	mostTries = 3
-	// patience is how long a request waits here when the platform says that it should be
-	// sent again later. Where it says a longer time, the client is told.
+	// patience is how long a request waits here when the platform says that it should be sent again later. If the
+	// platform asks for a longer wait, the client is told instead.
 	patience = 2 * time.Second
 )
 
-// Failure is why an attempt has brought no answer that is passed on.
+// Failure says why an attempt has brought no answer that can be passed on.
 type Failure struct {
 	Err   error
 	Taken bool          // the function may have been called
 	Again bool          // another attempt may help
 	Ill   bool          // the place is out of order
-	Renew bool          // who calls was not accepted, and may be by another proof
-	After time.Duration // when the platform wants to see another attempt; 0: it does not say
+	Renew bool          // the caller's proof was not accepted, and another one may be
+	After time.Duration // how long the platform asks to wait before another attempt; 0: it does not say
 }
 
-// Unsent is the failure of an attempt that has got no answer's head.
+// Unsent returns the failure of an attempt that has received no response head.
 func Unsent(err error) Failure {
 	send, ok := errors.AsType[*exchange.SendError](err)
 	if !ok {
@@ -37,8 +37,8 @@ func Unsent(err error) Failure {
 	return Failure{Err: err, Taken: !send.Unprocessed(), Again: !send.Refused, Ill: true}
 }
 
-// Unproved tells that there is nothing to prove with who is calling, which err says of, or that
-// ctx has ended while that was waited for.
+// Unproved returns the error for a call that has no proof of who is calling, because of err, or whose ctx has ended
+// while it waited for one.
 func Unproved(ctx context.Context, err error) error {
 	if ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) {
 		return err
@@ -46,18 +46,18 @@ func Unproved(ctx context.Context, err error) error {
 	return fault.CredentialsMissing.New("", fault.RetryAfter(time.Second), fault.Cause(err))
 }
 
-// Round is the order in which one request goes to places, such as a function's regions: to
-// each of them once, in their own order but with those that rest last, and then from
-// the start. The zero value has been nowhere. It is not safe for concurrent use.
+// Round is the order in which one request goes to places, such as a function's regions. It goes to each of them once,
+// in their own order except that resting ones come last, and then starts again. The zero value has tried no place. It
+// is not safe for concurrent use.
 type Round struct {
 	places  int
-	at      int  // where it was sent last
+	at      int  // where the request was sent last
 	tried   uint // a bit for each place that was tried in this round
 	tries   int
 	renewed bool
 }
 
-// Next gives the place to try, of so many that are numbered from 0.
+// Next returns the place to try. Places are numbered from 0 to places-1.
 func (r *Round) Next(places int, resting func(place int) bool) int {
 	r.places = places
 	if !r.elsewhere() {
@@ -81,21 +81,21 @@ func (r *Round) Next(places int, resting func(place int) bool) int {
 	return r.at
 }
 
-// elsewhere tells whether there is a place that was not tried in this round.
+// elsewhere reports whether a place was not tried in this round.
 func (r *Round) elsewhere() bool { return r.tried != 1<<r.places-1 }
 
-// Tries is how often the request was sent so far.
+// Tries returns how often the request was sent so far.
 func (r *Round) Tries() int { return r.tries }
 
-// Renewed tells whether it was sent again with another proof, which helps once.
+// Renewed reports whether the request was sent again with another proof, which is done only once.
 func (r *Round) Renewed() bool { return r.renewed }
 
-// Again tells whether a request of a method may and should be sent once more after f, and waits
-// for the moment. What it is sent with must be there in whole.
+// Again decides whether a request with the given method may and should be sent once more after f, and waits until it is
+// time. The caller must have checked that the request can still be sent in full.
 //
-// Another proof costs nothing, for the request was not taken. A wait that is too long is no
-// try, so it takes nothing of what others may need; going elsewhere at once is one, for else
-// each region would get the requests of all others in an outage of theirs.
+// Sending it with another proof costs no retry, because the request was not accepted. If the wait would be too long,
+// nothing is sent, so no retry is taken from the budget that others may need. Going to another place at once does cost
+// a retry: otherwise, in an outage of other regions, each region would get the requests of all of them.
 func (r *Round) Again(ctx context.Context, method string, f Failure, retries *Retries) bool {
 	switch elsewhere := r.elsewhere(); {
 	case ctx.Err() != nil:
@@ -114,7 +114,7 @@ func (r *Round) Again(ctx context.Context, method string, f Failure, retries *Re
 	return exchange.Pause(ctx, r.tries) == nil
 }
 
-// renew has the same place tried once more.
+// renew makes Next choose the same place once more.
 func (r *Round) renew() bool {
 	first := !r.renewed
 	r.renewed = true

@@ -2,8 +2,8 @@ package cloud
 
 import "sync"
 
-// Shared is what several have in common for as long as any of them needs it, by what
-// makes it another one. It is safe for concurrent use; the zero value is empty.
+// Shared holds values that several users share for as long as any of them needs them, by key. It is safe for concurrent
+// use; the zero value is empty.
 type Shared[K comparable, V any] struct {
 	mu  sync.Mutex
 	all map[K]*common[V]
@@ -15,7 +15,7 @@ type common[V any] struct {
 	users int
 }
 
-// Use gives what there is for key, or what begin begins; its end, which may be nil, runs
+// Use returns the value for key, which begin makes if there is none. The end that begin returns may be nil; it runs
 // when Leave was called as often as Use.
 func (s *Shared[K, V]) Use(key K, begin func() (value V, end func())) V {
 	s.mu.Lock()
@@ -33,7 +33,7 @@ func (s *Shared[K, V]) Use(key K, begin func() (value V, end func())) V {
 	return c.value
 }
 
-// Leave tells that one user less has need of it.
+// Leave says that one user no longer needs the value for key.
 func (s *Shared[K, V]) Leave(key K) {
 	s.mu.Lock()
 	c := s.all[key]

@@ -10,14 +10,14 @@ import (
 	"github.com/weir-gateway/weir/internal/base/fault"
 )
 
-// errTimeout is the cause with which a call is given up.
+// errTimeout is the cause of a call's cancellation when its time is over.
 var errTimeout = errors.New("the function did not answer in time")
 
-// mostHeld is how many places a call has at once.
+// mostHeld is how many places in pools a call can hold at once.
 const mostHeld = 2
 
-// Term is the time that one call has, and what it holds until its end. The zero value has
-// not begun. End may be called at any time, by anybody; all else is for who makes the call.
+// Term is the time limit of one call, and what the call holds until its end. The zero value has not begun. End may be
+// called at any time and from any goroutine; all other methods are for the goroutine that makes the call.
 type Term struct {
 	limit  time.Duration
 	cancel context.CancelCauseFunc
@@ -27,8 +27,8 @@ type Term struct {
 	ended  atomic.Bool
 }
 
-// Begin begins it: the context ends when the limit is over before Met, with the term, or with
-// ctx. End must be called.
+// Begin begins the term. The context that it returns ends when the limit is over before Met is called, with the term,
+// or with ctx. End must be called.
 func (t *Term) Begin(ctx context.Context, limit time.Duration) context.Context {
 	ctx, cancel := context.WithCancelCause(ctx)
 	t.limit, t.cancel = limit, cancel
@@ -36,24 +36,24 @@ func (t *Term) Begin(ctx context.Context, limit time.Duration) context.Context {
 	return ctx
 }
 
-// Hold notes that the call has a place in a pool, which its end gives back: in its own, and in
-// that of where it has gone.
+// Hold notes that the call has a place in a pool, which End releases. A call holds at most two: in the function's own
+// pool, and in that of the place it was sent to.
 func (t *Term) Hold(p *Pool) {
 	t.held[t.holds] = p
 	t.holds++
 }
 
-// Met tells that an answer is there, after which the limit counts no more. The error is that of
-// a limit that was over first.
+// Met says that an answer has arrived, after which the limit no longer applies. It returns an error if the limit was
+// over first.
 func (t *Term) Met() error {
 	if t.ended.Load() || t.timer.Stop() {
 		return nil
 	}
-	t.cancel(errTimeout) // it is about to be
+	t.cancel(errTimeout) // its timer is about to do so
 	return errTimeout
 }
 
-// End ends it. It does so once.
+// End ends the term. Only the first call has an effect.
 func (t *Term) End() {
 	if t.ended.Swap(true) {
 		return
@@ -65,9 +65,10 @@ func (t *Term) End() {
 	}
 }
 
-// Explain is what the client is told of err, with which a call has failed whose context ctx was
-// given by Begin for the client's: the client's own end as it is, the limit, unless somebody has
-// answered before, or err. Platform and name are as operators know them.
+// Explain returns the error that the client gets for a call that has failed with err. ctx is the context that Begin has
+// made from the client's context. The error is the cause with which the client's context has ended, or a timeout if the
+// limit is over, or else err. A timeout does not replace err if err is a fault already, unless that fault only says
+// what the call was still waiting for. Platform and name are as operators know them.
 func (t *Term) Explain(client, ctx context.Context, err error, platform, name string) error {
 	f, isFault := errors.AsType[*fault.Fault](err)
 	waiting := isFault && (f.Code == fault.CredentialsMissing.Code || f.Code == fault.FunctionQueueTime.Code)

@@ -15,22 +15,24 @@ import (
 	"github.com/weir-gateway/weir/internal/base/process"
 )
 
-// Health says how a program is asked whether it is healthy.
+// Health says how to check whether a program is healthy.
 type Health struct {
-	// Path is asked over HTTP, and a status of 2xx or 3xx is healthy. "": that somebody listens.
+	// Path is requested over HTTP; a status of 2xx or 3xx is healthy. "": the program is healthy if something listens
+	// on its port.
 	Path string
-	// None asks nothing: a program that runs is healthy.
+	// None makes no checks: a program that runs is healthy.
 	None bool
-	// Anybody takes whoever listens on the port for the program, as where a container engine does so for it.
-	// Otherwise it must be the program, or one that it has started, where the system tells that (Linux).
+	// Anybody accepts any process that listens on the port, for example a container engine that does so for the
+	// program. Otherwise the listener must be the program or a process that it has started, if the system can tell
+	// (Linux).
 	Anybody bool
-	// Every is the pause between two checks, Doubt that before the first good one and after one that
-	// failed, Timeout how long one may take, Failures how many in a row replace the program.
+	// Every is the pause between two checks, and Doubt the pause before the first good one and after a failed one.
+	// Timeout is how long a check may take. After Failures failed checks in a row the program is replaced.
 	Every, Doubt, Timeout time.Duration
 	Failures              int
 }
 
-// checker asks one start of a program.
+// checker checks one start of a program.
 type checker struct {
 	Health
 
@@ -44,10 +46,10 @@ func (h Health) at(address netip.AddrPort) *checker {
 
 func (c *checker) close() { c.transport.CloseIdleConnections() }
 
-// errStranger says that who answers is not the program.
+// errStranger says that the process that answers is not the program.
 var errStranger = errors.New("who answers is not the program")
 
-// own tells why who has answered is not p, nil where it is, or nobody knows.
+// own says why the process that has answered is not p. It returns nil if it is p, or if that cannot be known.
 func (c *checker) own(p *process.Process) error {
 	switch {
 	case p.Ended():
@@ -61,7 +63,7 @@ func (c *checker) own(p *process.Process) error {
 	return nil
 }
 
-// ask tells why the program is not healthy, nil where it is.
+// ask says why the program is not healthy, or returns nil if it is.
 func (c *checker) ask(ctx context.Context) error {
 	if c.None {
 		return nil

@@ -15,7 +15,7 @@ import (
 	"github.com/weir-gateway/weir/internal/discovery/registry/remote"
 )
 
-// lease is the place of one start of a program in the registry.
+// lease is the registration of one start of a program.
 type lease struct {
 	*run
 
@@ -24,9 +24,9 @@ type lease struct {
 	life    context.Context
 	over    context.CancelFunc
 	done    chan struct{}
-	refused chan error // why it can never be registered, where that is so
-	known   bool       // it was registered once
-	told    string     // what is wrong as it was told last; "": nothing
+	refused chan error // why the registry will never accept the registration
+	known   bool       // it was registered at least once
+	told    string     // the last problem that was logged; "": none
 }
 
 func newLease(r *run, port int) *lease {
@@ -48,7 +48,7 @@ func newLease(r *run, port int) *lease {
 	if len(i.Tags) > 0 {
 		says["tags"] = i.Tags
 	}
-	l.body, _ = json.Marshal(says) // numbers and texts always encode
+	l.body, _ = json.Marshal(says) // numbers and strings always encode
 	l.life, l.over = context.WithCancel(context.Background())
 	return l
 }
@@ -59,7 +59,7 @@ const (
 	mostTry  = 2 * time.Second
 )
 
-// keep registers the program, and says that it lives, until end is called.
+// keep registers the program and sends heartbeats until end is called.
 func (l *lease) keep() {
 	defer close(l.done)
 	if !l.begin() {
@@ -73,8 +73,8 @@ func (l *lease) keep() {
 	}
 }
 
-// begin registers, and tries again while the registry cannot do it. Where trying again mends
-// nothing, refused is told.
+// begin registers the program, and tries again while the registry cannot accept it. If trying again cannot help, it
+// sends the reason to refused.
 func (l *lease) begin() bool {
 	for pauses := backoff.New(firstTry, mostTry); ; {
 		err := l.Registry.Put(l.life, l.Service, l.id, l.body)
@@ -94,8 +94,8 @@ func (l *lease) begin() bool {
 	}
 }
 
-// beat sends one heartbeat, registers again where the registry does not know it, and tells whether
-// the registry has taken it.
+// beat sends one heartbeat, and registers the program again if the registry does not know it. It reports whether the
+// registry has accepted it.
 func (l *lease) beat() bool {
 	err := l.Registry.Heartbeat(l.life, l.Service, l.id)
 	unknown := errors.Is(err, registry.ErrUnknown)
@@ -119,8 +119,8 @@ func (l *lease) beat() bool {
 	return true
 }
 
-// troubled tells why the registry has not taken a heartbeat. All is tried again: what it
-// refuses now somebody may let it take later.
+// troubled logs why the registry has not accepted a heartbeat. Every failure is retried, because what the registry
+// refuses now it may be allowed to accept later.
 func (l *lease) troubled(err error) {
 	refused, ok := errors.AsType[*remote.RefusedError](err)
 	switch {
@@ -135,7 +135,7 @@ func (l *lease) troubled(err error) {
 	}
 }
 
-// tell tells what is wrong, once for as long as it is that.
+// tell logs a problem once for as long as it lasts.
 func (l *lease) tell(what string, level slog.Level, err error) {
 	if l.life.Err() == nil && l.told != what {
 		l.told = what
@@ -143,16 +143,16 @@ func (l *lease) tell(what string, level slog.Level, err error) {
 	}
 }
 
-// leaveTime bounds how long the registry is asked to forget the program.
+// leaveTime bounds the attempt to remove the program from the registry.
 const leaveTime = 3 * time.Second
 
-// end takes the program out of the registry. No heartbeat comes after that.
+// end removes the program from the registry. No heartbeat is sent after that.
 func (l *lease) end() {
 	l.over()
 	<-l.done
 	ctx, cancel := context.WithTimeout(context.Background(), leaveTime)
 	defer cancel()
-	err := l.Registry.Remove(ctx, l.Service, l.id) // where it is not known that it was registered, too: its answer may be lost
+	err := l.Registry.Remove(ctx, l.Service, l.id) // even if no registration was confirmed: the answer may have been lost
 	switch {
 	case err == nil:
 		l.Log.Info("deregistered", "service", l.Service, "instance", l.id)

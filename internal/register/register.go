@@ -1,10 +1,10 @@
-// Package register runs any program as a registered service: it starts it, waits until it is
-// healthy, registers it and says that it lives, takes it out of the registry before it is
-// asked to end, and starts it again when it dies or is healthy no more.
+// Package register runs any program as a registered service. It starts the program, waits until it is healthy,
+// registers it and sends heartbeats. It removes the program from the registry before it asks it to end, and starts it
+// again when it dies or is no longer healthy.
 //
-//   - register.go: one program, from its first start to the end.
-//   - health.go: whether it answers.
-//   - lease.go: its place in the registry.
+//   - register.go: one program, from its first start to its end.
+//   - health.go: whether the program answers.
+//   - lease.go: the program's registration.
 package register
 
 import (
@@ -26,17 +26,17 @@ import (
 	"github.com/weir-gateway/weir/internal/discovery/registry/remote"
 )
 
-// Restart says when a program is started again that has ended by itself.
+// Restart says when a program that has ended by itself is started again.
 type Restart string
 
-// When it is.
+// The values of Restart.
 const (
 	Always    Restart = "always"
-	OnFailure Restart = "on-failure" // when its exit code is not 0
+	OnFailure Restart = "on-failure" // if its exit code is not 0
 	Never     Restart = "never"
 )
 
-// Options say what runs, and as what.
+// Options say what to run and how to register it.
 type Options struct {
 	Service  string
 	Instance Instance
@@ -45,39 +45,39 @@ type Options struct {
 	Path     string        // of the program, absolute
 	Args     []string
 	Dir      string
-	Env      []string // the whole environment, but for PORT
+	Env      []string // the whole environment, without PORT
 	Output   *[2]*os.File
 	Health   Health
-	// Start is how long the program may take until it is healthy.
+	// Start is how long the program may take to become healthy.
 	Start time.Duration
-	// Drain is how long the program goes on once the registry does not know it any more, Stop
-	// how long it may take to end once it was asked to.
+	// Drain is how long the program goes on after it was removed from the registry. Stop is how long it may take to end
+	// once it was asked to.
 	Drain, Stop time.Duration
 	Restart     Restart
 	Log         *slog.Logger
 }
 
-// Instance is what the registry is told. The zero values are its own defaults.
+// Instance is what the registry is told. The zero values mean the registry's own defaults.
 type Instance struct {
 	Address netip.Addr // the zero value: that of the connection
 	Port    int        // 0: a free one
 	Zone    string
 	Version string
-	Weight  int // less than 0: the registry's own
+	Weight  int // negative: the registry's default
 	Tags    []string
 	TTL     time.Duration
 }
 
-// The pauses before a program is started again: so long at first, doubled up to the most. One
-// that was healthy for long begins anew.
+// The pauses before a program is started again: firstPause at first, doubled each time up to mostPause. A program that
+// was healthy for at least long begins with firstPause again.
 const (
 	firstPause = 200 * time.Millisecond
 	mostPause  = 30 * time.Second
 	long       = 10 * time.Second
 )
 
-// Run runs the program until ctx ends, and gives its exit code where it has ended for good
-// before. The error says why it cannot run.
+// Run runs the program until ctx ends. If the program has ended before and is not restarted, Run returns its exit code.
+// The error says why the program cannot run.
 func Run(ctx context.Context, o Options) (code int, err error) {
 	pauses := backoff.New(firstPause, mostPause)
 	for {
@@ -102,7 +102,7 @@ func Run(ctx context.Context, o Options) (code int, err error) {
 	}
 }
 
-// newID makes the id of one start of the program: another start is another instance.
+// newID makes the id of one start of the program: each start is a new instance.
 func newID() string {
 	var random [4]byte
 	_, _ = rand.Read(random[:]) // never fails (crypto/rand)
@@ -120,15 +120,15 @@ type run struct {
 	id string
 }
 
-// ending is how one start has ended.
+// ending says how one start has ended.
 type ending struct {
 	err    error // nothing more can be done
-	itself bool  // nobody has asked it to
+	itself bool  // it was not asked to end
 	code   int
-	lived  time.Duration // while it was healthy
+	lived  time.Duration // how long it was healthy
 }
 
-// once starts the program and sees it through to its end.
+// once starts the program and waits for its end.
 func (r *run) once(ctx context.Context) ending {
 	port, err := r.port()
 	if err != nil {
@@ -160,7 +160,7 @@ func (r *run) once(ctx context.Context) ending {
 	return r.end(ctx, p, time.Since(healthy))
 }
 
-// address is the machine's own at which the program is asked.
+// address returns the address of this machine at which the program is checked.
 func (r *run) address() netip.Addr {
 	if r.Instance.Address.IsValid() {
 		return r.Instance.Address
@@ -168,7 +168,7 @@ func (r *run) address() netip.Addr {
 	return netip.AddrFrom4([4]byte{127, 0, 0, 1})
 }
 
-// port is where the program is to listen.
+// port returns the port that the program is to listen on.
 func (r *run) port() (int, error) {
 	if r.Instance.Port != 0 {
 		return r.Instance.Port, nil
@@ -182,7 +182,7 @@ func (r *run) port() (int, error) {
 	return at.Port, nil
 }
 
-// becomesHealthy waits until the program answers, and tells whether it does.
+// becomesHealthy waits until the program is healthy, and reports whether it is.
 func (r *run) becomesHealthy(ctx context.Context, p *process.Process, check *checker) bool {
 	deadline, cancel := context.WithTimeout(ctx, r.Start)
 	defer cancel()
@@ -215,8 +215,8 @@ func (r *run) becomesHealthy(ctx context.Context, p *process.Process, check *che
 	}
 }
 
-// staysHealthy returns when the program has ended, is healthy no more, or is to end. The error is
-// that of refused.
+// staysHealthy returns when the program has ended, is no longer healthy, or is to end. The error is the one from
+// refused.
 func (r *run) staysHealthy(ctx context.Context, p *process.Process, check *checker, refused <-chan error) error {
 	failed := 0
 	for {
@@ -254,12 +254,12 @@ func (r *run) staysHealthy(ctx context.Context, p *process.Process, check *check
 	}
 }
 
-// moment is how long it may take until it is known that a program has ended. Until then its
-// checks fail, and it is not asked to end what it has ended by itself.
+// moment is how long it may take until the end of a program is noticed. Its checks already fail by then. Without this
+// wait, a program that has ended by itself would be asked to end.
 const moment = time.Second
 
-// leave lets the program go on for a while, so that whoever found it before it left the
-// registry still gets an answer.
+// leave lets the program go on for a while, so that clients that found it before it left the registry still get an
+// answer.
 func (r *run) leave(ctx context.Context, p *process.Process) {
 	wait := r.Drain
 	if ctx.Err() == nil {
@@ -273,7 +273,7 @@ func (r *run) leave(ctx context.Context, p *process.Process) {
 	}
 }
 
-// end ends the program where it has not ended by itself.
+// end ends the program if it has not ended by itself.
 func (r *run) end(ctx context.Context, p *process.Process, lived time.Duration) ending {
 	select {
 	case <-p.Done():

@@ -9,7 +9,7 @@ import (
 	"net/http"
 )
 
-// compact has etcd forget the versions before its newest, by the JSON of its API.
+// compact makes etcd forget the versions before its newest, with the JSON form of its API.
 func compact(ctx context.Context, etcd string) error {
 	var status struct {
 		Header struct {

@@ -1,6 +1,6 @@
-// Package cluster runs the control plane of Kubernetes for tests: etcd and kube-apiserver, the real ones, as processes of
-// this machine that listen on loopback. They are one program, which is built from its modules once (`make kube`) and kept
-// in the cache folder of the user, by version.
+// Package cluster runs the control plane of Kubernetes for tests: the real etcd and kube-apiserver, as processes of
+// this machine that listen on loopback. They are one program, which is built once from its modules (`make kube`) and
+// kept in the user's cache folder, by version.
 package cluster
 
 import (
@@ -14,17 +14,17 @@ import (
 	"strings"
 )
 
-// Version is that of Kubernetes; hyper/go.mod has it too.
+// Version is the version of Kubernetes; hyper/go.mod has it too.
 const Version = "1.37.2"
 
-// Folder is the one of this module.
+// Folder returns the folder of this module.
 func Folder() string {
 	_, file, _, _ := runtime.Caller(0) //nolint:dogsled // only the file is asked for
 	return filepath.Dir(file)
 }
 
-// Program is where the parts of Kubernetes are, or will be when Build has made them: it tells by its name what it was
-// made of. With pods it has the parts that run them, beside the control plane.
+// Program returns the path of the program with the parts of Kubernetes, whether or not Build has made it yet. The file
+// name says what the program was made from. With pods it also has the parts that run pods.
 func Program(pods bool) (string, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
@@ -45,7 +45,8 @@ func Program(pods bool) (string, error) {
 	return filepath.Join(cache, "weir", "kube", fmt.Sprintf("%s-%s-%s-%x", kind, Version, runtime.Version(), sum.Sum(nil)[:6])), nil
 }
 
-// Build makes the program where it is not there yet, which takes some minutes of all processors and writes to out what it does.
+// Build makes the program if it does not exist yet. That keeps all processors busy for some minutes. Progress is
+// written to out.
 func Build(pods bool, out io.Writer) (string, error) {
 	path, err := Program(pods)
 	if err != nil {
@@ -74,5 +75,5 @@ func Build(pods bool, out io.Writer) (string, error) {
 	if err := build.Run(); err != nil {
 		return "", fmt.Errorf("go build of Kubernetes: %w", err)
 	}
-	return path, os.Rename(made, path) // whole or not at all
+	return path, os.Rename(made, path) // complete or not at all
 }

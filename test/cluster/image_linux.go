@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// image writes an archive of a container image that holds one static program, run by nobody with arguments before those of
-// its pod, and gives its path.
+// image writes an archive of a container image with one static program, and returns its path. The program runs as
+// nobody. The arguments in entry come before those of its pod.
 func (n *Node) image(name, program string, entry ...string) string {
 	n.tb.Helper()
 	text, err := os.ReadFile(program)

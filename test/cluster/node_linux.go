@@ -19,13 +19,13 @@ import (
 	"github.com/weir-gateway/weir/internal/base/await"
 )
 
-// Where a cluster with pods has its parts.
+// The addresses of the parts of a cluster with pods.
 const (
 	nodeAddress = "10.251.0.1"
 	socketName  = "containerd.sock"
 )
 
-// Names of who asks the API server in a cluster.
+// The names of the API server's clients in a cluster.
 const (
 	manager   = "system:kube-controller-manager"
 	scheduler = "system:kube-scheduler"
@@ -39,13 +39,13 @@ type Node struct {
 
 	tb       testing.TB
 	folder   string
-	parts    []*Process // as they were started
-	networks []string   // that were there before
+	parts    []*Process // in the order in which they were started
+	networks []string   // the ones that existed before
 	settings map[string][]byte
 }
 
-// StartNode runs a whole cluster, and ends it with the test. It has to be called as root in a network of its own, and needs
-// containerd, runc, the plugins of CNI and nftables.
+// StartNode runs a whole cluster, and ends it with the test. It must be called as root in a network namespace of its
+// own, and needs containerd, runc, the CNI plugins and nftables.
 func StartNode(tb testing.TB) *Node {
 	tb.Helper()
 	program, err := Program(true)
@@ -92,7 +92,7 @@ func StartNode(tb testing.TB) *Node {
 	return n
 }
 
-// containers runs containerd and gives it the image of pods' networks.
+// containers runs containerd with the network for pods.
 func (n *Node) containers() {
 	n.tb.Helper()
 	if err := os.MkdirAll(filepath.Join(n.folder, "cni"), 0o750); err != nil {
@@ -103,7 +103,7 @@ func (n *Node) containers() {
 	n.until("containerd answers", func() bool { return n.ctr("version").Run() == nil })
 }
 
-// Load gives the node an image of one static program.
+// Load gives the node an image with one static program.
 func (n *Node) Load(name, program string, entry ...string) {
 	n.tb.Helper()
 	if out, err := n.ctr("images", "import", n.image(name, program, entry...)).CombinedOutput(); err != nil {
@@ -123,7 +123,7 @@ func (n *Node) part(program string, arguments ...string) {
 	n.parts = append(n.parts, p)
 }
 
-// until waits longer than others, for images are unpacked and pods started meanwhile.
+// until waits longer than other tests do, because images are unpacked and pods started meanwhile.
 func (n *Node) until(what string, condition func() bool) {
 	n.tb.Helper()
 	for deadline := time.Now().Add(4 * await.Patience); !condition(); {
@@ -150,7 +150,7 @@ func (n *Node) config(name, form string, of ...any) string {
 	return path
 }
 
-// remember notes settings of the machine that kubelet changes.
+// remember saves the machine's settings that kubelet changes.
 func (n *Node) remember(paths ...string) {
 	n.tb.Helper()
 	n.settings = map[string][]byte{}
@@ -163,7 +163,7 @@ func (n *Node) remember(paths ...string) {
 	}
 }
 
-// end ends kubelet first, so that it starts nothing again, then the pods, then the rest.
+// end ends kubelet first, so that it does not restart anything, then the pods, then the rest.
 func (n *Node) end() {
 	slices.Reverse(n.parts)
 	containerd := slices.IndexFunc(n.parts, func(p *Process) bool { return filepath.Base(p.program) == "containerd" })
@@ -200,7 +200,8 @@ func (n *Node) end() {
 	_ = os.RemoveAll(n.folder)
 }
 
-// endContainers kills what runs, and the programs that hold it, which are told by the folder that is theirs.
+// endContainers kills the running containers and their containerd-shim processes, which it recognises by the node's
+// folder.
 func (n *Node) endContainers() {
 	tasks, _ := n.ctr("tasks", "ls", "-q").Output()
 	for task := range strings.FieldsSeq(string(tasks)) {
@@ -224,7 +225,7 @@ func processes() []int {
 	return list
 }
 
-// networks are those that have names; containerd makes one for each pod.
+// networks returns the named networks that containerd makes, one for each pod.
 func networks() []string {
 	entries, _ := os.ReadDir("/run/netns")
 	var list []string

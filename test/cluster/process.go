@@ -11,7 +11,7 @@ import (
 	"github.com/weir-gateway/weir/internal/base/await"
 )
 
-// Process is one part of the control plane, which may be ended and started again.
+// Process is one part of the control plane, which can be ended and started again.
 type Process struct {
 	tb        testing.TB
 	name      string
@@ -33,11 +33,11 @@ func (p *Process) Start() {
 	}
 	go func() {
 		defer close(p.ended)
-		_ = p.command.Wait() // how it ends says nothing
+		_ = p.command.Wait() // how it ends does not matter
 	}()
 }
 
-// Kill ends it as a machine does that fails.
+// Kill ends the process abruptly, as when a machine fails.
 func (p *Process) Kill() {
 	p.tb.Helper()
 	if p.command == nil {
@@ -52,7 +52,7 @@ func (p *Process) Kill() {
 	p.command = nil
 }
 
-// End tells it to end. Where that takes longer, as it does while watches are open, it is killed.
+// End tells the process to end. If that takes more than 5 seconds, as it does while watches are open, it is killed.
 func (p *Process) End() {
 	p.tb.Helper()
 	p.Signal(syscall.SIGTERM)
@@ -63,13 +63,13 @@ func (p *Process) End() {
 	p.Kill()
 }
 
-// Pause stops it from doing anything, until Resume.
+// Pause stops the process until Resume.
 func (p *Process) Pause() { p.Signal(syscall.SIGSTOP) }
 
-// Resume has it go on.
+// Resume lets the process go on.
 func (p *Process) Resume() { p.Signal(syscall.SIGCONT) }
 
-// Signal sends it a signal.
+// Signal sends the process a signal.
 func (p *Process) Signal(s syscall.Signal) {
 	p.tb.Helper()
 	select {

@@ -1,6 +1,6 @@
-// Package issuertest is what the doubles of issuers of tokens have in common: a server that
-// counts its calls, gives what lives as long as it is told, and is slow or out of order. What
-// a cloud asks of a call and answers it, its own package knows.
+// Package issuertest is what the fakes of token issuers have in common: a server that counts its calls, issues tokens
+// with a lifetime that tests set, and can be made slow or out of order. The package of each cloud knows what that cloud
+// expects of a call and what it answers.
 package issuertest
 
 import (
@@ -26,13 +26,13 @@ type Issuer struct {
 	slow  chan struct{}
 }
 
-// Refusal is what an issuer says of an error (RFC 6749 section 5.2).
+// Refusal is an issuer's error message (RFC 6749 section 5.2).
 type Refusal struct {
 	Code string `json:"error"`
 	Text string `json:"error_description"`
 }
 
-// Start starts one that ends with the test. Busy is what it says when it is to fail.
+// Start starts an Issuer that ends with the test. busy is its error message when it is made to fail.
 func Start(t testing.TB, handler http.Handler, busy Refusal) *Issuer {
 	t.Helper()
 	i := &Issuer{Server: httptest.NewServer(handler), busy: busy, life: time.Hour}
@@ -40,21 +40,22 @@ func Start(t testing.TB, handler http.Handler, busy Refusal) *Issuer {
 	return i
 }
 
-// Live sets how long tokens count.
+// Live sets the lifetime of tokens.
 func (i *Issuer) Live(life time.Duration) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.life = life
 }
 
-// Life is how long tokens count, an hour unless Live has said otherwise.
+// Life returns the lifetime of tokens: an hour, unless Live has set another one.
 func (i *Issuer) Life() time.Duration {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	return i.life
 }
 
-// Fail has the nth call from now on, from 1, answered with a status, or as ever for 0.
+// Fail makes the nth call from now on, counted from 1, get the status that the function returns, or the usual answer
+// for 0.
 func (i *Issuer) Fail(status func(n int) int) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -62,7 +63,7 @@ func (i *Issuer) Fail(status func(n int) int) {
 	i.fail = func(n int) int { return status(n - from) }
 }
 
-// Slow has calls wait until release is called.
+// Slow makes calls wait until release is called.
 func (i *Issuer) Slow() (release func()) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -71,14 +72,15 @@ func (i *Issuer) Slow() (release func()) {
 	return sync.OnceFunc(func() { close(wait) })
 }
 
-// Calls are the names of all calls.
+// Calls returns the names of all calls.
 func (i *Issuer) Calls() []string {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	return slices.Clone(i.calls)
 }
 
-// Called notes a call, and tells whether it is answered; else it was.
+// Called records a call, and reports whether the caller must answer it; otherwise it was answered or its client has
+// left.
 func (i *Issuer) Called(w http.ResponseWriter, r *http.Request, name string) bool {
 	i.mu.Lock()
 	i.calls = append(i.calls, name)

@@ -12,11 +12,11 @@ import (
 	"github.com/weir-gateway/weir/internal/cloud"
 )
 
-// Token is one that is kept.
+// Token is a kept token.
 type Token = cloud.Kept[secret.Value]
 
-// SurvivesAnOutage holds that a token is fetched again before it ends, and that an outage
-// meanwhile, of which a status tells, is not noticed. The issuer has given none so far.
+// SurvivesAnOutage checks that a token is fetched again before it expires, and that an outage in between, during which
+// the issuer answers with status, is not noticed. The issuer must not have issued a token yet.
 func (i *Issuer) SurvivesAnOutage(t *testing.T, status int, use func() *Token) {
 	t.Helper()
 	i.Live(15 * time.Second) // ten of which are a margin
@@ -38,7 +38,7 @@ func (i *Issuer) SurvivesAnOutage(t *testing.T, status int, use func() *Token) {
 	})
 }
 
-// IsAskedOnce holds that all who need a token of an issuer that is slow wait for one question.
+// IsAskedOnce checks that all requests that need a token of a slow issuer wait for a single call.
 func (i *Issuer) IsAskedOnce(t *testing.T, use func() *Token) {
 	t.Helper()
 	release := i.Slow()
@@ -62,8 +62,8 @@ func (i *Issuer) IsAskedOnce(t *testing.T, use func() *Token) {
 	}
 }
 
-// IsAskedAnew holds that fetch asks each time it is called, as who keeps what it gives relies on:
-// nothing in between remembers what was given, nor that there was nothing.
+// IsAskedAnew checks that fetch asks the issuer each time it is called. Code that keeps the result relies on that:
+// nothing in between may cache a token, or the lack of one.
 func (i *Issuer) IsAskedAnew(t *testing.T, fetch func(context.Context) error) {
 	t.Helper()
 	calls := func() int {
@@ -84,7 +84,7 @@ func (i *Issuer) IsAskedAnew(t *testing.T, fetch func(context.Context) error) {
 	}
 }
 
-// Together gives what many who ask at once are given.
+// Together returns what many concurrent callers get.
 func Together[T any](t *testing.T, kept *cloud.Kept[T]) cloud.Held[T] {
 	t.Helper()
 	var all sync.WaitGroup
@@ -96,6 +96,6 @@ func Together[T any](t *testing.T, kept *cloud.Kept[T]) cloud.Held[T] {
 		})
 	}
 	all.Wait()
-	held, _ := kept.Get(t.Context()) // its error was told
+	held, _ := kept.Get(t.Context()) // its error was reported
 	return held
 }

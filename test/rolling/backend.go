@@ -18,32 +18,33 @@ import (
 	"google.golang.org/grpc/keepalive"
 )
 
-// Ending is how a backend comes to its end, and treats its connections until then.
+// Ending is how a backend ends, and how it treats its connections until then.
 type Ending string
 
 // The endings.
 const (
-	// Graceful says that it leaves, goes on while it is asked, answers what is under way, and closes: what a program does
-	// behind a preStop hook, or `weir register`.
+	// Graceful announces that it leaves, goes on while it is asked, answers what is under way, and closes: what a
+	// program does behind a preStop hook, or `weir register`.
 	Graceful Ending = "graceful"
-	// AtOnce closes everything, whatever is under way, as a system does for a process that was killed; that it is gone is
-	// said up to 100 ms later.
+	// AtOnce closes everything, whatever is under way, as the system does for a process that was killed. Its end is
+	// announced up to 100 ms later.
 	AtOnce Ending = "at once"
-	// Restless is Graceful, and closes connections at random all its life: those of HTTP/1.1 while they are idle, which
-	// a request may meet on its way, and those of HTTP/2 by GOAWAY.
+	// Restless is Graceful, and also closes connections at random all the time: those of HTTP/1.1 while they are idle,
+	// when a request may be on its way, and those of HTTP/2 by GOAWAY.
 	Restless Ending = "restless"
 )
 
-// think is how long a backend takes for an answer at the most, so that some are always under way.
+// think is the maximum time that a backend takes for an answer, so that some requests are always under way.
 const think = 8 * time.Millisecond
 
-// idle is how long a restless backend leaves a connection of HTTP/1.1 idle at the most; aged how old one of HTTP/2 gets.
+// idle is how long a restless backend leaves an HTTP/1.1 connection idle at most; aged is the maximum age of an HTTP/2
+// connection.
 const (
 	idle = 40 * time.Millisecond
 	aged = 300 * time.Millisecond
 )
 
-// book is how many times backends have read each POST.
+// book counts how often backends have read each POST.
 type book struct {
 	mu   sync.Mutex
 	came map[string]int
@@ -61,13 +62,13 @@ func (b *book) all() map[string]int {
 	return maps.Clone(b.came)
 }
 
-// backend is an instance that runs.
+// backend is a running instance.
 type backend struct {
 	Instance
 	testgrpc.UnimplementedTestServiceServer
 
 	book  *book
-	asked atomic.Int64 // when it was last, in nanoseconds
+	asked atomic.Int64 // when it was last asked, in nanoseconds
 	http  *http.Server
 	grpc  *grpc.Server
 	doors [2]*door
@@ -97,7 +98,7 @@ func serve(at Instance, e Ending, book *book) (*backend, error) {
 	return b, nil
 }
 
-// ServeHTTP answers a GET with who it is, and a POST with what it says.
+// ServeHTTP answers a GET with the backend's id, and a POST with its body.
 func (b *backend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	b.note()
 	body, err := io.ReadAll(r.Body)
@@ -133,7 +134,7 @@ func (b *backend) FullDuplexCall(stream testgrpc.TestService_FullDuplexCallServe
 
 func (b *backend) note() { b.asked.Store(time.Now().UnixNano()) }
 
-// drain goes on until nobody has asked for so long, answers what is under way, and ends.
+// drain goes on until no request has come for grace, answers what is under way, and ends.
 func (b *backend) drain(grace time.Duration) {
 	b.note()
 	for {
@@ -150,7 +151,7 @@ func (b *backend) drain(grace time.Duration) {
 	b.over.Wait()
 }
 
-// kill leaves nothing open. What the kernel sends then is what it sends for a process that was killed.
+// kill closes everything. The kernel then sends what it sends for a process that was killed.
 func (b *backend) kill() {
 	for _, d := range b.doors {
 		d.shut()
@@ -160,7 +161,7 @@ func (b *backend) kill() {
 	b.over.Wait()
 }
 
-// door is a listener that knows its connections.
+// door is a listener that tracks its connections.
 type door struct {
 	net.Listener
 
@@ -199,7 +200,7 @@ type visit struct {
 	net.Conn
 
 	door  *door
-	turns atomic.Int64 // how many times its state has changed
+	turns atomic.Int64 // how often its state has changed
 }
 
 // Close implements net.Conn.
@@ -210,8 +211,8 @@ func (v *visit) Close() error {
 	return v.Conn.Close()
 }
 
-// restless closes a connection some time after it has become idle. Whether a request is on its way to it just then it does not
-// know, as no server does.
+// restless closes a connection some time after it has become idle. Like every server, it does not know whether a
+// request is just on its way.
 func restless(c net.Conn, state http.ConnState) {
 	v, ok := c.(*visit)
 	if !ok {

@@ -20,14 +20,14 @@ import (
 	"github.com/weir-gateway/weir/internal/base/await"
 )
 
-// How many clients ask at once.
+// The numbers of concurrent clients.
 const (
 	getters = 6
 	posters = 3
 	callers = 4
 )
 
-// load is clients of all kinds.
+// load has clients of all kinds.
 type load struct {
 	t       *testing.T
 	gateway string
@@ -51,7 +51,7 @@ func (l *load) served() {
 	})
 }
 
-// clients are those who ask until they are told to end.
+// clients are running clients, which send requests until they are told to end.
 type clients struct{ end func() }
 
 func (l *load) begin() clients {
@@ -93,7 +93,7 @@ func newClient() *http.Client {
 	return &http.Client{Transport: &http.Transport{}, Timeout: await.Patience}
 }
 
-// dial connects to the gateway. What fails is not tried again by the client.
+// dial connects to the gateway. The client does not retry failed calls.
 func (l *load) dial() *grpc.ClientConn {
 	l.t.Helper()
 	c, err := grpc.NewClient("passthrough:///"+l.gateway, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDisableRetry())
@@ -106,8 +106,8 @@ func (l *load) dial() *grpc.ClientConn {
 // lostError is a request that got no good answer.
 type lostError struct {
 	why   string
-	begun bool   // the head of its response, or the first message, had come
-	post  string // what a POST said
+	begun bool   // the head of its response, or the first message, had arrived
+	post  string // the body of a POST
 }
 
 func (e *lostError) Error() string { return e.why }
@@ -120,7 +120,7 @@ func (l *load) get(client *http.Client) error {
 	return err
 }
 
-// post says something that nobody says twice.
+// post sends a body that is never sent twice.
 func (l *load) post(client *http.Client) error {
 	said := fmt.Sprintf("order %d%s", l.posted.Add(1), strings.Repeat(".", 1000))
 	text, err := l.send(client, http.MethodPost, said)
@@ -153,10 +153,10 @@ func (l *load) send(client *http.Client, method, said string) (string, error) {
 	return string(text), nil
 }
 
-// pause is between two messages of a stream.
+// pause is the time between two messages of a stream.
 const pause = 15 * time.Millisecond
 
-// talk has a stream of so many messages and their answers.
+// talk runs a stream with a number of messages and their answers.
 func talk(ctx context.Context, conn *grpc.ClientConn, messages int) error {
 	ctx, cancel := context.WithTimeout(ctx, await.Patience)
 	defer cancel()
@@ -167,7 +167,7 @@ func talk(ctx context.Context, conn *grpc.ClientConn, messages int) error {
 	for i := range messages {
 		size := int32(100 + i)
 		err := stream.Send(&testgrpc.StreamingOutputCallRequest{ResponseParameters: []*testgrpc.ResponseParameters{{Size: size}}})
-		if err != nil && !errors.Is(err, io.EOF) { // Recv tells why
+		if err != nil && !errors.Is(err, io.EOF) { // Recv returns the reason
 			return &lostError{why: err.Error(), begun: i > 0}
 		}
 		reply, err := stream.Recv()

@@ -15,7 +15,7 @@ const (
 	streams = "gRPC streams"
 )
 
-// report is what came of requests.
+// report is the results of requests.
 type report struct {
 	mu   sync.Mutex
 	sent map[string]int
@@ -38,7 +38,8 @@ func (r *report) note(kind string, err error) {
 	r.lost[kind] = append(r.lost[kind], lost)
 }
 
-// of gives how many were lost before the head of their response, or the first message, and after it.
+// of returns how many requests were lost before the head of their response, or the first message, and how many after
+// it.
 func (r *report) of(kind string) (before, after int) {
 	for _, l := range r.lost[kind] {
 		if l.begun {
@@ -50,7 +51,7 @@ func (r *report) of(kind string) (before, after int) {
 	return before, after
 }
 
-// numbered is what differs between failures that are the same.
+// numbered matches what differs between failures of the same kind.
 var numbered = regexp.MustCompile(`(127|10)\.\d+\.\d+\.\d+(:\d+)?|order \d+\.*`)
 
 // reasons counts why requests were lost.
@@ -62,7 +63,7 @@ func (r *report) reasons(kind string, book *book) map[string]int {
 	return counted
 }
 
-// fate is what became of a POST.
+// fate says what became of a POST.
 func (e *lostError) fate(came map[string]int) string {
 	switch {
 	case e.post == "":
@@ -85,7 +86,7 @@ func (r *report) log(t *testing.T, book *book) {
 	}
 }
 
-// problem is the code of a problem, or the text where it is none.
+// problem returns the code of a problem, or the text if it is not a problem.
 func problem(text []byte) string {
 	var p struct{ Code string }
 	if err := json.Unmarshal(text, &p); err != nil || p.Code == "" {
@@ -94,11 +95,12 @@ func problem(text []byte) string {
 	return p.Code
 }
 
-// reset is what a client is told of a connection that ended while a backend may have acted on the request.
+// reset is the answer to a client when a connection ended while a backend may have acted on the request.
 const reset = "502 backend-reset"
 
-// judge holds the gateway to what may be lost: nothing while backends end in good order; else what may not be sent again, for a
-// backend may have acted on it, and what had begun when its backend ended.
+// judge checks that the gateway has lost only what may be lost. While backends end in good order, that is nothing.
+// Otherwise it is what may not be sent again, because a backend may have acted on it, and what had begun when its
+// backend ended.
 func (r *report) judge(t *testing.T, e Ending, book *book) {
 	t.Helper()
 	for _, kind := range []string{gets, posts, streams} {

@@ -1,11 +1,11 @@
-// Package rolling replaces the backends of a gateway one after the other, under load, and counts what is lost. It is the one
-// scenario that every way to find backends is held to: whoever has such a way says how it is told of them, and how long
+// Package rolling replaces the backends of a gateway one after the other, under load, and counts what is lost. Every
+// way to find backends is tested with this one scenario: the test of a way says how it announces backends, and how long
 // that may take.
 //
 //   - rolling.go: the scenario.
 //   - backend.go: what is replaced, and the ways in which it ends.
-//   - load.go: who asks meanwhile: GETs, POSTs and streams of gRPC.
-//   - report.go: what came of that, and what may have.
+//   - load.go: the clients meanwhile: GETs, POSTs and streams of gRPC.
+//   - report.go: what came of their requests, and what may have.
 package rolling
 
 import (
@@ -18,52 +18,52 @@ import (
 	"time"
 )
 
-// Instance is a backend as those know it who tell of backends. It has two servers at one address.
+// Instance is a backend as it is announced. It has two servers at one address.
 type Instance struct {
 	ID, Host   string
-	HTTP, GRPC int  // ports, the same of all instances of a Stage
+	HTTP, GRPC int  // ports, the same for all instances of a Stage
 	Leaving    bool // it takes nothing new, and will end
 }
 
-// Way is a way by which the gateway finds backends.
+// Way is a way in which the gateway finds backends.
 type Way struct {
-	// Tell makes all of these known, and nobody else. It is called by one goroutine.
+	// Tell announces all of these and no others. One goroutine at a time calls it.
 	Tell func(all []Instance)
-	// Grace is how long a backend that ends in good order goes on after it was asked for the last time: longer than
-	// it takes until the gateway has heard that it leaves.
+	// Grace is how long a backend that ends in good order goes on after its last request. It must be longer than it
+	// takes until the gateway has learned that the backend leaves.
 	Grace time.Duration
 }
 
-// Plan is how backends are replaced.
+// Plan says how backends are replaced.
 type Plan struct {
 	Ending Ending
-	Rounds int           // how many times all of them are
+	Rounds int           // how often all of them are replaced
 	Every  time.Duration // how long a round takes
 }
 
-// backends is how many serve at once.
+// backends is how many serve at the same time.
 const backends = 3
 
-// late is the most by which it is known later that a backend has ended at once.
+// late is the longest delay before the end of a backend that ends at once is announced.
 const late = 100 * time.Millisecond
 
-// Stage is where backends stand.
+// Stage runs the backends.
 type Stage struct {
 	t    *testing.T
 	host func(n int) string
-	// HTTP and GRPC are the ports of all of them, for the gateway's config.
+	// HTTP and GRPC are the ports of all backends, for the gateway's config.
 	HTTP, GRPC int
 
 	book    book
 	started int
 
-	mu     sync.Mutex // of what is told
+	mu     sync.Mutex // guards what is announced
 	known  []Instance
 	ends   sync.WaitGroup
 	living []*backend // the oldest first
 }
 
-// NewStage finds ports; host gives the address of each backend, which none had before.
+// NewStage finds ports. host returns the address of each backend, which must not have been used before.
 func NewStage(t *testing.T, host func(n int) string) *Stage {
 	t.Helper()
 	s := &Stage{t: t, host: host, book: book{came: map[string]int{}}}
@@ -71,7 +71,7 @@ func NewStage(t *testing.T, host func(n int) string) *Stage {
 	return s
 }
 
-// port is one that is free at the first address, and so most likely at all of them.
+// port returns a port that is free at the first address, and so most likely at all of them.
 func (s *Stage) port() int {
 	s.t.Helper()
 	l, err := net.Listen("tcp", net.JoinHostPort(s.host(0), "0")) //nolint:noctx // at once
@@ -83,8 +83,9 @@ func (s *Stage) port() int {
 	return at.Port
 }
 
-// Roll replaces backends behind the gateway while clients ask it, holds it to what an ending promises, and logs what was
-// counted. The gateway sends what is below /calls to the backends' gRPC servers, all else to those of HTTP.
+// Roll replaces backends behind the gateway while clients send requests, checks what an ending promises, and logs the
+// counts. The gateway must send requests below /calls to the backends' gRPC servers, and all others to their HTTP
+// servers.
 func (s *Stage) Roll(gateway string, w Way, p Plan) {
 	s.t.Helper()
 	for range backends {
@@ -111,7 +112,7 @@ func (s *Stage) Roll(gateway string, w Way, p Plan) {
 	seen.report.judge(s.t, p.Ending, &s.book)
 }
 
-// start starts another backend, which nobody knows of as yet.
+// start starts another backend, which is not announced yet.
 func (s *Stage) start(e Ending) *backend {
 	s.t.Helper()
 	s.started++
@@ -123,7 +124,7 @@ func (s *Stage) start(e Ending) *backend {
 	return b
 }
 
-// tell changes who is known, and says so.
+// tell changes the announced backends, and announces the result.
 func (s *Stage) tell(w Way, change func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -131,7 +132,7 @@ func (s *Stage) tell(w Way, change func()) {
 	w.Tell(slices.Clone(s.known))
 }
 
-// replace has another backend take the place of the oldest one.
+// replace replaces the oldest backend by another one.
 func (s *Stage) replace(w Way, e Ending) {
 	s.t.Helper()
 	next, old := s.start(e), s.living[0]
@@ -161,7 +162,7 @@ func (s *Stage) replace(w Way, e Ending) {
 	})
 }
 
-// endAll ends those that still serve.
+// endAll ends the backends that still serve.
 func (s *Stage) endAll() {
 	s.ends.Wait()
 	for _, b := range s.living {

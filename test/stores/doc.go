@@ -1,3 +1,3 @@
-// Package stores holds providers of endpoints against the newest servers and the official
-// clients of what they read, which are too heavy for the program's own module.
+// Package stores tests the endpoint providers against the newest servers of what they read, and against the official
+// clients. These are too heavy for the program's own module.
 package stores

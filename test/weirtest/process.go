@@ -10,7 +10,7 @@ func (g *Gateway) Terminate(tb testing.TB) {
 	}
 }
 
-// Ended tells whether weir has ended.
+// Ended reports whether weir has ended.
 func (g *Gateway) Ended() bool {
 	select {
 	case <-g.exited:
@@ -20,5 +20,5 @@ func (g *Gateway) Ended() bool {
 	}
 }
 
-// MayFail is for a test that ends weir in a way that is no success.
+// MayFail is for a test that makes weir end without success.
 func (g *Gateway) MayFail() { g.killed = true }

@@ -2,5 +2,5 @@
 
 package weirtest
 
-// RaceEnabled tells whether tests, and the gateway that they start, have the race detector.
+// RaceEnabled reports whether the tests, and the gateway that they start, use the race detector.
 const RaceEnabled = true

@@ -2,5 +2,5 @@ package weirtest
 
 import "os"
 
-// Windows has no SIGTERM for other processes.
+// terminate kills, because Windows has no SIGTERM for other processes.
 var terminate = os.Kill //nolint:gochecknoglobals // it is a constant in spirit

@@ -11,11 +11,11 @@ import (
 	"time"
 )
 
-// serves is the line with which one process leaves everything to another.
+// serves matches the line that a process logs when another one has taken over.
 var serves = regexp.MustCompile(`the new process serves; this one ends" pid=(\d+)`)
 
-// Upgrade makes another process take over and waits until it serves. The process
-// before may still be ending; see Gone. It gives that one's id.
+// Upgrade makes another process take over and waits until it serves. It returns the id of the previous process, which
+// may still be ending; see Gone.
 func (g *Gateway) Upgrade(tb testing.TB) (before int) {
 	tb.Helper()
 	before = g.now.Pid
@@ -41,15 +41,15 @@ func (g *Gateway) Upgrade(tb testing.TB) (before int) {
 	}
 }
 
-// PID is the id of the process that serves.
+// PID returns the id of the process that serves.
 func (g *Gateway) PID() int { return g.now.Pid }
 
-// Gone tells whether a process has ended, waited for or not.
+// Gone reports whether a process has ended, waited for or not.
 func Gone(pid int) bool {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return true
 	}
-	at := bytes.LastIndexByte(stat, ')') // behind the name, which may hold anything
+	at := bytes.LastIndexByte(stat, ')') // after the name, which may contain anything
 	return at > 0 && len(stat) > at+2 && stat[at+2] == 'Z'
 }

@@ -1,7 +1,6 @@
-// Package weirtest runs the real weir binary for tests: it is built once a test
-// run (with the race detector where the tests have it), listens on loopback
-// ports of the system's choice, and is stopped with the test. What is known of
-// it is what a user knows: its command line, its output and its sockets.
+// Package weirtest runs the real weir binary for tests. It is built once in a test run, with the race detector if the
+// tests use it, listens on loopback ports that the system chooses, and is stopped at the end of the test. Tests know of
+// it what a user knows: its command line, its output and its sockets.
 package weirtest
 
 import (
@@ -20,12 +19,10 @@ import (
 	"time"
 )
 
-// startLimit bounds how long a start may take on a busy machine; building a
-// function's program is part of it.
+// startLimit bounds how long a start may take on a busy machine. It includes building a function's program.
 const startLimit = 2 * time.Minute
 
-// Binary gives the path of the weir binary: WEIR_BINARY, or one built from
-// this tree.
+// Binary returns the path of the weir binary: WEIR_BINARY, or one built from this tree.
 func Binary(tb testing.TB) string {
 	tb.Helper()
 	path, err := build()
@@ -35,7 +32,7 @@ func Binary(tb testing.TB) string {
 	return path
 }
 
-// build runs once a process; go's own cache makes the second process quick.
+// build runs once in a process; Go's own cache makes it fast in the second process.
 var build = sync.OnceValues(func() (string, error) { //nolint:gochecknoglobals // one build a process
 	if path := os.Getenv("WEIR_BINARY"); path != "" {
 		return path, nil
@@ -58,44 +55,44 @@ var build = sync.OnceValues(func() (string, error) { //nolint:gochecknoglobals /
 	return path, nil
 })
 
-// Root is the root of the repository, for tests in modules of their own too.
+// Root returns the root of the repository. It also works for tests in modules of their own.
 func Root() string {
 	_, file, _, _ := runtime.Caller(0) //nolint:dogsled // only the file is asked for
 	return filepath.Join(filepath.Dir(file), "..", "..")
 }
 
-// Cleanup removes what Binary built; call it from TestMain after m.Run.
+// Cleanup removes what Binary has built; call it from TestMain after m.Run.
 func Cleanup() {
 	if path, err := build(); err == nil && os.Getenv("WEIR_BINARY") == "" {
 		_ = os.RemoveAll(filepath.Dir(path))
 	}
 }
 
-// Engine is what speaks HTTP/1.x with clients and services in the binary, as WEIR_ENGINE names it; ""
-// for what the configs say.
+// Engine returns the engine that speaks HTTP/1.x with clients and services in the binary, as WEIR_ENGINE names it; ""
+// means what the configs say.
 func Engine() string { return os.Getenv("WEIR_ENGINE") }
 
 // Gateway is a running weir.
 type Gateway struct {
-	Address string   // host:port of its first socket, that of the Lambda API where there is no other
+	Address string   // host:port of its first socket; that of the Lambda API if there is no other
 	Sockets []string // host:port of each, in the order of their names in the config
 	Admin   string   // host:port of the admin API
-	Lambda  string   // host:port of the Lambda API, "" where there is none
-	// Registry is host:port of the registry, "" where there is none.
+	Lambda  string   // host:port of the Lambda API; "" if there is none
+	// Registry is host:port of the registry; "" if there is none.
 	Registry string
 	process  *exec.Cmd
-	now      *os.Process // what serves: process, or what took over from it
+	now      *os.Process // what serves: process, or the one that took over from it
 	log      *logFile
 	exited   chan struct{}
 	killed   bool
 }
 
-// UsualState is an argument of Start that lets the gateway keep its state where it does without a flag; else it keeps none.
+// UsualState is an argument of Start with which the gateway keeps its state in the default place; otherwise it keeps
+// none.
 const UsualState = "usual state"
 
-// Start runs `weir run config` with further arguments and waits until it
-// serves. It is stopped by SIGTERM (Interrupt on Windows: killed) at the end of
-// the test, and then must have exited with 0.
+// Start runs `weir run config` with further arguments and waits until it serves. At the end of the test it is stopped
+// by SIGTERM (Interrupt on Windows: killed), and must have exited with 0 then.
 func Start(tb testing.TB, config string, arguments ...string) *Gateway {
 	tb.Helper()
 	command := []string{"run", config, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"}
@@ -120,9 +117,9 @@ func Start(tb testing.TB, config string, arguments ...string) *Gateway {
 	g.now = g.process.Process
 	started := make(chan struct{})
 	go func() {
-		defer close(g.exited) // once all that took over from it have ended too, for they have its output
+		defer close(g.exited) // after the processes that took over have ended too, because they share its output
 		g.readAddresses(out, started)
-		_ = g.process.Wait() // the exit code is looked at by stop
+		_ = g.process.Wait() // stop checks the exit code
 	}()
 	tb.Cleanup(func() { g.Stop(tb) })
 	select {
@@ -135,8 +132,8 @@ func Start(tb testing.TB, config string, arguments ...string) *Gateway {
 	return g
 }
 
-// readAddresses takes the addresses from what weir prints, and closes started
-// once both are there. What takes over later has the same ones.
+// readAddresses reads the addresses from what weir prints, and closes started once the admin address, which is printed
+// last, is there. Processes that take over later have the same ones.
 func (g *Gateway) readAddresses(out io.Reader, started chan<- struct{}) {
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
@@ -164,8 +161,7 @@ func (g *Gateway) readAddresses(out io.Reader, started chan<- struct{}) {
 	}
 }
 
-// Stop ends weir as its operator would and holds that it ended well; the end of
-// the test does it anyway.
+// Stop ends weir as its operator would, and checks that it ended well. The end of the test does this anyway.
 func (g *Gateway) Stop(tb testing.TB) {
 	tb.Helper()
 	_ = g.now.Signal(terminate) // it may have ended already
@@ -193,14 +189,14 @@ func (g *Gateway) Kill() {
 	<-g.exited
 }
 
-// Pid is the process that serves.
+// Pid returns the id of the process that Start has started.
 func (g *Gateway) Pid() int { return g.process.Process.Pid }
 
-// Log is what weir has written to its standard error so far: all of it, for it is a file. What comes
-// through a pipe is here only when somebody has read it.
+// Log returns everything that weir has written to its standard error so far. It is complete, because standard error is
+// a file; output through a pipe would only be here once it was read.
 func (g *Gateway) Log() string { return g.log.String() }
 
-// logFile is a file that lasts as long as its test, and what it held after that.
+// logFile is a file that exists as long as its test, and holds its content after that.
 type logFile struct {
 	file *os.File
 	held *string // nil: it is open
@@ -221,7 +217,7 @@ func newLog(tb testing.TB) *logFile {
 	return l
 }
 
-// String is what it holds.
+// String returns its content.
 func (l *logFile) String() string {
 	if l.held != nil {
 		return *l.held

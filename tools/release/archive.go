@@ -9,14 +9,14 @@ import (
 	"time"
 )
 
-// file is one that is written, or goes into an archive.
+// file is a file to write, by itself or into an archive.
 type file struct {
 	name string
 	data []byte
 	mode os.FileMode
 }
 
-// tarball packs files below a folder; all are of one time, and of nobody.
+// tarball packs files below a folder. All have the same time, and no owner.
 func tarball(folder string, at time.Time, files []file) ([]byte, error) {
 	var b bytes.Buffer
 	z := gzip.NewWriter(&b)
@@ -37,7 +37,7 @@ func tarball(folder string, at time.Time, files []file) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// zipped is tarball in the form that Windows unpacks by itself.
+// zipped is tarball in the format that Windows can unpack itself.
 func zipped(folder string, at time.Time, files []file) ([]byte, error) {
 	var b bytes.Buffer
 	z := zip.NewWriter(&b)

@@ -14,7 +14,7 @@ import (
 	cdx "github.com/CycloneDX/cyclonedx-go"
 )
 
-// binary is one with what it says about itself: the modules that were linked into it, and how it was built.
+// binary is a binary with what it says about itself: the modules that were linked into it, and how it was built.
 type binary struct {
 	data []byte
 	info *debug.BuildInfo
@@ -29,7 +29,7 @@ func contents(path string) (binary, error) {
 	return binary{data, info}, err
 }
 
-// modules are those that were linked, each as what it was replaced by.
+// modules returns the linked modules; a replaced module is given as its replacement.
 func (b binary) modules() []*debug.Module {
 	var list []*debug.Module
 	for _, m := range b.info.Deps {
@@ -49,7 +49,7 @@ func (b binary) setting(key string) string {
 	return b.info.Settings[at].Value
 }
 
-// bill is the software bill of materials, in CycloneDX 1.6. Its time is that of the commit.
+// bill returns the software bill of materials, in CycloneDX 1.6. Its timestamp is the time of the commit.
 func (b binary) bill(version string) ([]byte, error) {
 	program := component(cdx.ComponentTypeApplication, b.info.Main.Path, version)
 	program.Hashes = &[]cdx.Hash{{Algorithm: cdx.HashAlgoSHA256, Value: fmt.Sprintf("%x", sha256.Sum256(b.data))}}
@@ -78,13 +78,13 @@ func (b binary) bill(version string) ([]byte, error) {
 	return out.Bytes(), err
 }
 
-// component is a module, called by its package URL.
+// component describes a module, referenced by its package URL.
 func component(kind cdx.ComponentType, path, version string) cdx.Component {
 	url := "pkg:golang/" + path + "@" + strings.ReplaceAll(version, "+", "%2B")
 	return cdx.Component{Type: kind, BOMRef: url, Name: path, Version: version, PackageURL: url}
 }
 
-// licenses are the texts that whoever passes the binary on has to pass on too, of Go and of each module. root is a
+// licenses returns the texts that must be passed on together with the binary: those of Go and of each module. root is a
 // module that has all of them.
 func (b binary) licenses(root string) ([]byte, error) {
 	goroot, err := output(root, "go", "env", "GOROOT")
@@ -107,7 +107,7 @@ func (b binary) licenses(root string) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// texts writes the licenses and notices that lie in a folder; there must be one.
+// texts writes the licenses and notices in a folder. There must be at least one.
 func texts(out *bytes.Buffer, title, folder string) error {
 	var found []string
 	for _, pattern := range []string{"LICENSE*", "LICENCE*", "COPYING*", "NOTICE*"} {

@@ -1,5 +1,6 @@
 // Command release builds Weir for all systems from what is committed: archives, a bill of materials for each binary,
-// and checksums. Who builds the same commit with the same version of Go gets the same bytes, whenever and wherever.
+// and checksums. A build of the same commit with the same version of Go has the same bytes, at any time and on any
+// machine.
 //
 //	go run ./release -root .. -out ../dist
 //	go run ./release -root .. -twice
@@ -15,7 +16,7 @@ import (
 	"strings"
 )
 
-// target is a system that is built for.
+// target is a system to build for.
 type target struct{ os, arch string }
 
 var targets = []target{
@@ -38,7 +39,7 @@ func run(root, out string, twice bool) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = os.RemoveAll(scratch) }() // the system clears it too
+	defer func() { _ = os.RemoveAll(scratch) }() // the system also clears it
 	s, err := clone(root, filepath.Join(scratch, "source"))
 	if err != nil {
 		return err
@@ -75,7 +76,7 @@ func release(s source, scratch, out string) error {
 	return os.WriteFile(filepath.Join(out, "SHA256SUMS"), []byte(sums.String()), 0o644) //nolint:gosec // a release is for everybody
 }
 
-// one makes archive and bill of one target.
+// one makes the archive and the bill of materials of one target.
 func one(s source, folder, name string, t target) ([]file, error) {
 	program := "weir"
 	if t.os == "windows" {
@@ -119,7 +120,7 @@ func one(s source, folder, name string, t target) ([]file, error) {
 	return []file{archive, {name + ".cdx.json", bill, 0o644}}, err
 }
 
-// units are the files for systemd.
+// units returns the files for systemd.
 func units(t target) []string {
 	if t.os != "linux" {
 		return nil

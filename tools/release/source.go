@@ -11,14 +11,14 @@ import (
 	"time"
 )
 
-// source is a clone of the repository: what is committed, and nothing that lies beside it.
+// source is a clone of the repository: what is committed, without any other files in the working folder.
 type source struct {
 	folder  string
-	version string // the tag, or the one before with the commit, or the commit
+	version string // the tag, or the previous tag with the commit, or the commit
 	time    time.Time
 }
 
-// clone makes the source of what root's HEAD is.
+// clone makes the source from root's HEAD.
 func clone(root, folder string) (source, error) {
 	s := source{folder: folder}
 	if _, err := output("", "git", "clone", "--quiet", "--no-hardlinks", root, folder); err != nil {
@@ -38,7 +38,7 @@ func clone(root, folder string) (source, error) {
 	return s, err
 }
 
-// output runs a command and gives what it prints.
+// output runs a command and returns what it prints.
 func output(folder, name string, arguments ...string) (string, error) {
 	c := exec.Command(name, arguments...)
 	c.Dir, c.Stderr = folder, os.Stderr
@@ -49,8 +49,8 @@ func output(folder, name string, arguments ...string) (string, error) {
 	return strings.TrimSpace(string(out)), nil
 }
 
-// build makes the binary of t at path. Of the environment only what tells where Go finds and keeps things counts, and
-// what is in more. The commit is part of the binary, and no path is.
+// build makes the binary of t at path. Of the environment, only the settings of where Go finds and keeps things have an
+// effect, and those in more. The binary contains the commit, but no path.
 func (s source) build(path string, t target, more ...string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
 		return err
@@ -62,7 +62,7 @@ func (s source) build(path string, t target, more ...string) error {
 	return c.Run()
 }
 
-// static holds that a binary for Linux asks for no library and no loader: the image has none.
+// static checks that a Linux binary needs no library and no loader: the image has none.
 func static(path string) error {
 	f, err := elf.Open(path)
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"github.com/weir-gateway/weir/internal/auth/mtls"
 )
 
-// Definitions gives every kind of auth.
+// Definitions returns every kind of auth.
 func Definitions() []auth.Definition {
 	return []auth.Definition{jwt.Definition(), keys.Definition(), basic.Definition(), mtls.Definition()}
 }

@@ -1,7 +1,6 @@
-// Package basic recognises callers by name and password (RFC 7617). Passwords are
-// known by hashes of bcrypt or argon2id, which are dear on purpose: what was right once
-// is remembered by a keyed digest, so that the price is paid once and not for every
-// request.
+// Package basic recognises callers by name and password (RFC 7617). Passwords are known by hashes of bcrypt or
+// argon2id, which are expensive on purpose. A credential that was right once is remembered by a keyed digest, so the
+// cost is paid once and not for every request.
 package basic
 
 import (
@@ -27,14 +26,14 @@ import (
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
 
-// The bounds of what is done for a caller who is not known yet.
+// The bounds on the work for a caller that is not known yet.
 const (
 	longestCredential = 4 << 10
-	remembered        = 4096            // right passwords, by their digests
-	patience          = 5 * time.Second // for one of the few places where hashes are computed
+	remembered        = 4096            // right credentials, by their digests
+	patience          = 5 * time.Second // wait for one of the few places where hashes are computed
 )
 
-// Definition is this kind of auth.
+// Definition defines this kind of auth.
 func Definition() auth.Definition {
 	return auth.Define("basic", "names and passwords, known by hashes", func() Config { return Config{} }, build)
 }
@@ -42,7 +41,7 @@ func Definition() auth.Definition {
 func build(env auth.Env, c *Config) (auth.Way, error) {
 	b := &book{
 		users: map[string]*user{}, verified: auth.NewMemory[auth.Digest, *exchange.Identity](remembered),
-		// Half of the processors: a storm of wrong passwords must not stop what else is served.
+		// Half of the processors, so that a flood of wrong passwords does not block other requests.
 		places: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)), //nolint:mnd // half
 		told:   sha256.New(),
 	}
@@ -62,34 +61,34 @@ func build(env auth.Env, c *Config) (auth.Way, error) {
 	}, err
 }
 
-// kept gives the book that lives already where it says the same, with the passwords that
-// it has seen; b otherwise.
+// kept returns the living book if it has the same content, together with the passwords that it has verified; otherwise
+// it returns b.
 func (b *book) kept(env auth.Env, c *Config) (*book, error) {
 	identity := fmt.Sprintf("basic %s %s %x", env.Name, doc.Encode(c), b.told.Sum(nil))
 	live, err := keep.In(env.Keep, identity, func() (*book, func(context.Context), error) { return b, func(context.Context) {}, nil })
-	if live == nil { // a config is only checked
+	if live == nil { // the config is only checked
 		return b, err
 	}
 	return live, err
 }
 
-// user is somebody with a password, or several while it changes.
+// user is a caller with a password, or with several while the password is being changed.
 type user struct {
 	identity *exchange.Identity
 	hashes   []verifier
-	plain    []auth.Digest // of passwords that are known themselves
+	plain    []auth.Digest // of passwords that were given in plain text
 }
 
-// book knows all users.
+// book holds all users.
 type book struct {
-	key      [sha256.Size]byte // makes digests useless to whoever reads memory later
+	key      [sha256.Size]byte // makes digests useless to someone who reads the memory later
 	users    map[string]*user
 	verified *auth.Memory[auth.Digest, *exchange.Identity]
-	// dearest is what a wrong name or password is checked against, so that the time says
-	// nothing about which names there are; nil where no password is hashed.
+	// dearest is the most expensive hash. A wrong name or password is checked against it, so that the time does not
+	// reveal which names exist. It is nil if no password is hashed.
 	dearest *verifier
 	places  chan struct{}
-	told    hash.Hash // of everything that was told it
+	told    hash.Hash // of all the book's content
 }
 
 func (b *book) fill(env auth.Env, c *Config) error {
@@ -117,7 +116,7 @@ func (b *book) fill(env auth.Env, c *Config) error {
 	return errors.Join(errs...)
 }
 
-// readFile reads lines name:hash; empty ones and those that begin with # are left out.
+// readFile reads lines of the form name:hash and skips empty lines and those that begin with #.
 func (b *book) readFile(env auth.Env, file config.Secret, text string) error {
 	var errs []error
 	line := 0
@@ -154,7 +153,7 @@ func (b *book) addUser(name string, identity *exchange.Identity) (*user, error) 
 	return u, nil
 }
 
-// addProof takes a hash, or a reference to a hash or to the password itself.
+// addProof adds a hash, or a reference to a hash or to the password itself.
 func (b *book) addProof(env auth.Env, u *user, proof config.Secret) error {
 	text, known, err := env.Text(proof)
 	if !known {
@@ -189,7 +188,7 @@ func (b *book) addHash(u *user, text string) error {
 	return nil
 }
 
-// digest is keyed, and holds both parts apart.
+// digest is keyed, and encodes the name's length so that the two parts cannot run together.
 func (b *book) digest(name, password string) auth.Digest {
 	text := make([]byte, 0, len(b.key)+binary.MaxVarintLen64+len(name)+len(password))
 	text = append(text, b.key[:]...)
@@ -234,8 +233,7 @@ func parse(credential string) (name, password string, err error) {
 	return name, password, nil
 }
 
-// verify computes hashes, a few at a time. It takes about as long for an unknown name
-// as for a wrong password.
+// verify computes hashes, a few at a time. It takes about as long for an unknown name as for a wrong password.
 func (b *book) verify(r *http.Request, name, password string) (*exchange.Identity, error) {
 	u := b.users[name]
 	if u != nil && u.knows(b.digest("", password)) {
@@ -249,7 +247,7 @@ func (b *book) verify(r *http.Request, name, password string) (*exchange.Identit
 	}
 	defer func() { <-b.places }()
 	if u == nil || len(u.hashes) == 0 {
-		b.dearest.matches([]byte(password)) // whatever it says
+		b.dearest.matches([]byte(password)) // for the time it takes; the result is ignored
 		return nil, auth.Refuse("the name or the password is wrong")
 	}
 	for _, h := range u.hashes {

@@ -8,14 +8,14 @@ import (
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
 
-// Config is what people write below a name of auth.
+// Config is the config of an auth of this kind.
 type Config struct {
 	Basic Users `doc:"basic,required" help:"users by name, each with a hash or a reference to the password; or the path of a file of name:hash lines" example:"{ ada: \"${env:ADA_HASH}\" }"`
 
 	auth.Common `doc:",inline"`
 }
 
-// Users are those of the config, or those of a file.
+// Users are listed in the config or in a file.
 type Users struct {
 	Members auth.Members
 	File    *config.FileSecret
@@ -31,7 +31,7 @@ func (u *Users) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	u.Members.DecodeDoc(n, ps)
 }
 
-// EncodeDoc writes them as they are read.
+// EncodeDoc writes them in the form in which they are read.
 func (u Users) EncodeDoc() *doc.Node {
 	if u.File != nil {
 		return u.File.EncodeDoc()

@@ -16,21 +16,20 @@ import (
 // verifier checks a password against one hash.
 type verifier struct {
 	matches func(password []byte) bool
-	cost    float64 // about how many times a SHA-256; to choose the dearest one
+	cost    float64 // roughly, in SHA-256 computations; used to find the most expensive hash
 }
 
-// bcryptBytes is how much of a password bcrypt reads. A longer one would match by its
-// beginning alone.
+// bcryptBytes is how many bytes of a password bcrypt reads. A longer password would match by its first bytes alone.
 const bcryptBytes = 72
 
-// The bounds of a hash's own parameters: beyond them one login takes a machine down.
+// The bounds of a hash's own parameters. Beyond them a single login could take a machine down.
 const (
 	mostBcrypt = 15
 	mostMemory = 256 << 10 // KiB
 	mostPasses = 16
 )
 
-// parseHash reads a hash as htpasswd and the usual libraries write them.
+// parseHash reads a hash as htpasswd and common libraries write it.
 func parseHash(text string) (verifier, error) {
 	switch {
 	case strings.HasPrefix(text, "$2a$"), strings.HasPrefix(text, "$2b$"), strings.HasPrefix(text, "$2y$"):

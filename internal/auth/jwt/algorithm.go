@@ -12,20 +12,20 @@ import (
 	"slices"
 )
 
-// algorithm is the name of a way of signing (RFC 7518 section 3.1, RFC 8037, RFC 9864).
+// algorithm is the name of a signature algorithm (RFC 7518 section 3.1, RFC 8037, RFC 9864).
 type algorithm struct{ name string }
 
-// secretAlgorithms need a secret that both sides have, with the least bytes that it
-// must be long (RFC 7518 section 3.2).
+// secretAlgorithms returns the algorithms that need a shared secret, with the minimum length of the secret in bytes
+// (RFC 7518 section 3.2).
 func secretAlgorithms() map[string]int { return map[string]int{"HS256": 32, "HS384": 48, "HS512": 64} }
 
-// publicAlgorithms are those that are taken unless a config says otherwise. `none` is
-// no algorithm here, whatever its spelling.
+// publicAlgorithms returns the algorithms that are accepted unless a config says otherwise. `none` is not accepted in
+// any spelling.
 func publicAlgorithms() []string {
 	return []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519"}
 }
 
-// knownAlgorithms are all that can be taken, for every token is looked up there.
+// knownAlgorithms holds all algorithms that can be accepted. It is a map because every token is looked up in it.
 var knownAlgorithms = func() map[string]bool {
 	known := map[string]bool{}
 	for name := range secretAlgorithms() {
@@ -47,8 +47,8 @@ const (
 	mostRSA  = 8192
 )
 
-// fits gives the algorithms that a key may be used with: those of its kind and curve and
-// no others, so that a token cannot choose how its key is read.
+// fits returns the algorithms that a key may be used with: only those of its kind and curve, so that a token cannot
+// choose how its key is read.
 func fits(key any) ([]string, error) {
 	switch k := key.(type) {
 	case *rsa.PublicKey:
@@ -80,7 +80,7 @@ func fits(key any) ([]string, error) {
 	}
 }
 
-// sound tells what is wrong with an RSA key that anybody could sign with.
+// sound rejects an RSA key that is so weak that anyone could sign with it, or that is too costly to use.
 func sound(k *rsa.PublicKey) error {
 	bits := k.N.BitLen()
 	switch {
@@ -96,18 +96,17 @@ func sound(k *rsa.PublicKey) error {
 	return nil
 }
 
-// Bounds of the exponents of RSA keys, which are crypto/rsa's: signatures that it would not check
-// are not checked by us either. FIPS 186-5 wants more of those who make keys; for those who check
-// signatures whole a small one is no weakness, and a larger one only costs.
+// The bounds of the exponents of RSA keys are those of crypto/rsa: a signature that it would not check is not checked
+// here either. FIPS 186-5 demands more when a key is generated. For a complete verification a small exponent is no
+// weakness, and a larger one only costs time.
 const (
-	leastExponent = 3 // of RFC 8017
+	leastExponent = 3 // from RFC 8017
 	mostExponent  = math.MaxInt32
 )
 
-// isROCA knows moduli by the fingerprint that Nemec and others have found ("The Return of
-// Coppersmith's Attack", CCS 2017, section 4.1): their primes are powers of 65537 in the
-// remainders of all small primes, and so is their product. Of other keys one in
-// 240 million is taken for one, and its issuer told so by the log.
+// isROCA recognises moduli by the fingerprint of Nemec et al. ("The Return of Coppersmith's Attack", CCS 2017, section
+// 4.1): modulo every small prime, the two prime factors are powers of 65537, and so is their product. One in 240
+// million other keys is mistaken for such a key; the log then reports it.
 func isROCA(n *big.Int) bool {
 	const generator, largest = 65537, 167
 	var r big.Int
@@ -119,7 +118,7 @@ func isROCA(n *big.Int) bool {
 		power := int64(1)
 		for power != want {
 			if power = power * generator % p; power == 1 {
-				return false // all powers were seen
+				return false // all powers were tried
 			}
 		}
 	}
@@ -127,7 +126,7 @@ func isROCA(n *big.Int) bool {
 }
 
 func fitsCurve(k *ecdsa.PublicKey) ([]string, error) {
-	if _, err := k.ECDH(); err != nil { // looks whether the point is on its curve
+	if _, err := k.ECDH(); err != nil { // checks that the point is on its curve
 		return nil, fmt.Errorf("a key that is no point of its curve: %w", err)
 	}
 	switch k.Curve {
@@ -142,7 +141,7 @@ func fitsCurve(k *ecdsa.PublicKey) ([]string, error) {
 	}
 }
 
-// isPublic tells whether anybody may know a key.
+// isPublic reports whether key is a public key.
 func isPublic(key any) bool {
 	switch key.(type) {
 	case *rsa.PublicKey, *ecdsa.PublicKey, ed25519.PublicKey:

@@ -13,7 +13,7 @@ import (
 	"github.com/weir-gateway/weir/internal/base/jsonx"
 )
 
-// policy is what a token must say to count.
+// policy is what a token must say to be accepted.
 type policy struct {
 	way      string
 	issuer   string
@@ -25,12 +25,12 @@ type policy struct {
 	scopes   []string // the claims that hold scopes
 }
 
-// usualTypes are those of tokens that are made for APIs. Others, as logout tokens
-// and proofs of possession, are not (RFC 8725 section 3.11).
+// usualTypes returns the types of tokens that are made for APIs. Other tokens, such as logout tokens and proofs of
+// possession, are not (RFC 8725 section 3.11).
 func usualTypes() []string { return []string{"", "jwt", "at+jwt"} }
 
-// meant is looked at before there are keys: a token of somebody else, or of an algorithm
-// that is not taken, needs none.
+// meant checks the issuer and the algorithm before any keys are needed: a token of another issuer, or of an algorithm
+// that is not accepted, needs none.
 func (p *policy) meant(t *token) error {
 	if !slices.Contains(p.allowed, t.algorithm.name) {
 		return fmt.Errorf("its algorithm is %s, which is not allowed", t.algorithm.name)
@@ -41,7 +41,7 @@ func (p *policy) meant(t *token) error {
 	return nil
 }
 
-// check holds everything but issuer and signature, and gives when the token ends.
+// check checks everything except issuer and signature, and returns when the token expires.
 func (p *policy) check(t *token, now time.Time) (expires time.Time, err error) {
 	if !slices.Contains(p.types, t.typ) {
 		return expires, fmt.Errorf("its type is %s", shorten(t.typ))
@@ -64,7 +64,7 @@ func (p *policy) check(t *token, now time.Time) (expires time.Time, err error) {
 	return exp.Add(p.leeway), p.begun("iat", t.iat, now)
 }
 
-// begun holds a date that may not be to come, where there is one.
+// begun checks that a date, if there is one, is not in the future.
 func (p *policy) begun(name string, date jsonx.Value, now time.Time) error {
 	begins, there, err := numericDate(name, date)
 	if err == nil && there && now.Add(p.leeway).Before(begins) {
@@ -73,7 +73,7 @@ func (p *policy) begun(name string, date jsonx.Value, now time.Time) error {
 	return err
 }
 
-// heldFor holds the audience: one text or a list of them (RFC 7519 section 4.1.3).
+// heldFor checks the audience: one string or a list of them (RFC 7519 section 4.1.3).
 func (p *policy) heldFor(t *token) error {
 	if p.audience == nil {
 		return nil
@@ -93,7 +93,7 @@ func (p *policy) heldFor(t *token) error {
 	return fmt.Errorf("it is for others: aud is %s", shorten(t.aud.Raw()))
 }
 
-// holdsOne tells whether a list of texts holds one of the audience.
+// holdsOne reports whether a list of strings contains one of the policy's audiences.
 func (p *policy) holdsOne(list jsonx.Value) (held bool, err error) {
 	for v := range list.Elements() {
 		if v.Kind() != jsonx.String {
@@ -104,10 +104,10 @@ func (p *policy) holdsOne(list jsonx.Value) (held bool, err error) {
 	return held, nil
 }
 
-// latest is the end of the year 9999: a date beyond it is a mistake or an attack.
+// latest is the end of the year 9999. A date beyond it is a mistake or an attack.
 const latest = 253402300799
 
-// numericDate reads a NumericDate of RFC 7519 section 2: a number, whole or not, and never a text.
+// numericDate reads a NumericDate of RFC 7519 section 2: a number, whole or not, and never a string.
 func numericDate(name string, v jsonx.Value) (at time.Time, there bool, err error) {
 	if v.Kind() == jsonx.Invalid {
 		return at, false, nil
@@ -126,7 +126,7 @@ func numericDate(name string, v jsonx.Value) (at time.Time, there bool, err erro
 	return time.Unix(int64(whole), int64(part*float64(time.Second))), true, nil
 }
 
-// identity is who a token that was checked speaks of.
+// identity returns the identity of the caller that a checked token names.
 func (p *policy) identity(t *token) (*exchange.Identity, error) {
 	sub := t.sub
 	if p.subject != "sub" {

@@ -14,15 +14,15 @@ import (
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
 
-// Config is what people write below a name of auth.
+// Config is the config of an auth of this kind.
 type Config struct {
 	Issuer   string   `doc:"jwt,required" help:"the issuer, exactly as tokens name it; unless jwks or secret says otherwise, OIDC discovery finds its keys" example:"https://id.example.com/"`
 	Audience Audience `doc:"audience,required" help:"whom tokens have to be for, one of a list; none takes tokens for anybody" example:"shop"`
-	// JWKS and Secrets are where the keys are instead.
+	// JWKS or Secrets give the keys instead of the issuer's discovery.
 	JWKS    Source          `doc:"jwks,omitzero" help:"where the keys are: a URL, a file, a secret, or the keys themselves" example:"https://id.example.com/keys"`
 	Secrets []config.Secret `doc:"secret,oneormany,omitzero" help:"a secret that both sides have, for HS256 and its kin; several, for the time of a change" example:"${env:JWT_SECRET}"`
 
-	// CA are the authorities that the server of the keys is checked by.
+	// CA holds the authorities that verify the server of the keys.
 	CA *config.FileSecret `doc:"ca,omitzero" help:"authorities in PEM by which the server of the keys is checked: a file, or a secret; the system's unless said" example:"/etc/weir/ca.crt"`
 
 	Algorithms []string      `doc:"algorithms,oneormany,omitzero" help:"the only ones that are taken, of those that fit a key" example:"[RS256, ES256]"`
@@ -36,11 +36,11 @@ type Config struct {
 
 	auth.Common `doc:",inline"`
 
-	// Discovery is the issuer where its keys are found by it; empty otherwise.
+	// Discovery is the issuer's URL if its keys are found by discovery; empty otherwise.
 	Discovery config.Remote
 }
 
-// defaults are those of a config that says nothing.
+// defaults returns a config with all defaults.
 func defaults() Config {
 	return Config{Leeway: time.Minute, Stale: 24 * time.Hour, Remember: 10_000, Subject: "sub", Scopes: []string{"scope", "scp"}}
 }
@@ -53,7 +53,7 @@ const (
 	mostRemember = 1_000_000
 )
 
-// DecodeDoc reads the config and checks it where it stands.
+// DecodeDoc reads the config and checks it.
 func (c *Config) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	type long Config
 	if !doc.Decode(n, (*long)(c), ps) {
@@ -72,7 +72,7 @@ func (*Config) DocSchema() *doc.Schema {
 	return doc.SchemaOf(reflect.TypeFor[long]())
 }
 
-// sources holds that there is one place of keys, and that a URL is fit to be one.
+// sources checks that keys come from only one place, and that a URL is suitable as one.
 func (c *Config) sources(n *doc.Node, ps *doc.Problems) {
 	at := n.Get("jwt").Pos
 	switch hasKeys, hasSecret := c.JWKS.is(), len(c.Secrets) > 0; {
@@ -94,8 +94,8 @@ func (c *Config) sources(n *doc.Node, ps *doc.Problems) {
 	}
 }
 
-// plainProblem refuses a URL that is not encrypted and leads into the Internet: whoever
-// stands between could put keys of his own into the answer.
+// plainProblem refuses a URL that is not encrypted and leads into the Internet: someone between the gateway and the
+// server could put their own keys into the answer.
 func plainProblem(r config.Remote) (doc.Problem, bool) {
 	u, err := url.Parse(r.URL)
 	if err != nil || u.Scheme != "http" || inside(u.Hostname()) {
@@ -107,7 +107,7 @@ func plainProblem(r config.Remote) (doc.Problem, bool) {
 	}, true
 }
 
-// inside tells whether a host cannot be one of the Internet.
+// inside reports whether a host cannot be on the Internet.
 func inside(host string) bool {
 	if ip, err := netip.ParseAddr(host); err == nil {
 		return ip.IsLoopback() || ip.IsPrivate()
@@ -141,7 +141,7 @@ func (c *Config) checkAlgorithms(n *doc.Node, ps *doc.Problems) {
 	}
 }
 
-// usableAlgorithms are those that the config's keys may be of.
+// usableAlgorithms returns the algorithms that the config's keys may be for.
 func (c *Config) usableAlgorithms() []string {
 	if len(c.Secrets) == 0 {
 		return publicAlgorithms()
@@ -149,7 +149,7 @@ func (c *Config) usableAlgorithms() []string {
 	return []string{"HS256", "HS384", "HS512"}
 }
 
-// allowed are the algorithms that are taken.
+// allowed returns the algorithms that are accepted.
 func (c *Config) allowed() []string {
 	if len(c.Algorithms) > 0 {
 		return c.Algorithms
@@ -177,13 +177,13 @@ func (c *Config) bounds(n *doc.Node) []doc.Problem {
 	return list
 }
 
-// Audience is whom a token has to be for.
+// Audience says for whom a token has to be.
 type Audience struct {
-	Any   bool // for anybody
+	Any   bool // for anyone
 	Names []string
 }
 
-// DecodeDoc reads a name, a list, or none.
+// DecodeDoc reads a name, a list of names, or none.
 func (a *Audience) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	if n.Kind == doc.Scalar && n.Value == "none" && !n.Quoted {
 		a.Any = true
@@ -198,7 +198,7 @@ func (a *Audience) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	}
 }
 
-// EncodeDoc writes it as it is read.
+// EncodeDoc writes it in the form in which it is read.
 func (a Audience) EncodeDoc() *doc.Node {
 	if a.Any {
 		return &doc.Node{Kind: doc.Scalar, Value: "none"}
@@ -216,7 +216,7 @@ func (Audience) DocSchema() *doc.Schema {
 	return &doc.Schema{AnyOf: []*doc.Schema{one, doc.ListSchema(one)}}
 }
 
-// Source is where keys are: one of its fields is set, or none.
+// Source says where keys are. At most one of its fields is set.
 type Source struct {
 	Remote config.Remote
 	File   *config.FileSecret
@@ -245,7 +245,7 @@ func (s *Source) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	}
 }
 
-// EncodeDoc writes it as it is read.
+// EncodeDoc writes it in the form in which it is read.
 func (s Source) EncodeDoc() *doc.Node {
 	switch {
 	case s.File != nil:

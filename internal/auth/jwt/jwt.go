@@ -1,10 +1,9 @@
 // Package jwt recognises callers by signed tokens (RFC 7519, RFC 8725).
 //
-// A token is read strictly and bounded (token.go), its keys come from the config or
-// from the issuer that the config names and from nowhere else (keyset.go, remote.go,
-// living.go), each key is pinned to the algorithms of its kind (algorithm.go), and what
-// the token says is checked (claims.go). A token that was checked is remembered by its
-// digest until it ends or its key leaves the set.
+// A token is read strictly and within bounds (token.go). Its keys come only from the config or from the issuer that the
+// config names (keyset.go, remote.go, living.go). Each key is pinned to the algorithms of its kind (algorithm.go), and
+// what the token says is checked (claims.go). A token that was checked is remembered by its digest until it expires or
+// its key leaves the set.
 package jwt
 
 import (
@@ -29,7 +28,7 @@ import (
 	"github.com/weir-gateway/weir/internal/wire/secure"
 )
 
-// Definition is this kind of auth.
+// Definition defines this kind of auth.
 func Definition() auth.Definition {
 	return auth.Define("jwt", "signed tokens of an issuer, whose keys are found by OIDC discovery", defaults, build)
 }
@@ -78,8 +77,8 @@ type verifier struct {
 	policy
 
 	places []auth.Place
-	fixed  *known  // from the config itself; nil where they are fetched
-	live   *living // nil where they are fixed
+	fixed  *known  // from the config itself; nil if they are fetched
+	live   *living // nil if the keys are fixed
 	seen   *auth.Memory[auth.Digest, seen]
 
 	headers headers
@@ -92,9 +91,9 @@ type seen struct {
 	key      *key
 }
 
-// takeKeys finds the keys, and gives what tells the way's memory from others: all that a
-// token is checked by. Keys that are fixed are part of that, and so is which living set it is:
-// what is withdrawn is known of that set's keys alone.
+// takeKeys finds the keys. It returns an identity for the way's memory that covers everything a token is checked by.
+// Fixed keys are part of it. For fetched keys the identity of the living set is part of it, because only the keys of
+// that set are marked when they are withdrawn.
 func (v *verifier) takeKeys(env auth.Env, c *Config) (identity string, err error) {
 	identity = fmt.Sprintf("%s\n%s", env.Name, doc.Encode(c))
 	set := &keySet{}
@@ -149,8 +148,8 @@ func secretKeys(env auth.Env, c *Config) (*keySet, error) {
 	return set, nil
 }
 
-// fetchedKeys gives the living set of an issuer, which all ways share that ask for the
-// same, and its identity. It is nil where the config is only checked.
+// fetchedKeys returns the living set of an issuer, which is shared by all ways that ask for the same one, and its
+// identity. The set is nil if the config is only checked.
 func fetchedKeys(env auth.Env, c *Config) (l *living, identity string, err error) {
 	where := c.Discovery.URL
 	if c.JWKS.is() {
@@ -170,8 +169,8 @@ func fetchedKeys(env auth.Env, c *Config) (l *living, identity string, err error
 	if err != nil {
 		return nil, "", err
 	}
-	// Another issuer, address, authority or algorithm is another source, so that a changed
-	// config never takes keys of before for its own.
+	// Another issuer, address, authority or algorithm makes another source, so that a changed config never uses the
+	// keys of the previous one.
 	source := fmt.Sprintf("%q %q %q %x", where, r.issuer, r.allowed, sha256.Sum256(authorities))
 	identity = fmt.Sprintf("keys %s %s%s", source, c.Stale, env.Bounds)
 	l, err = keep.In(env.Keep, identity, func() (*living, func(context.Context), error) {
@@ -188,7 +187,7 @@ func fetchedKeys(env auth.Env, c *Config) (l *living, identity string, err error
 	return l, identity, err
 }
 
-// live starts to fetch, and gives what ends that.
+// live starts fetching and returns the function that ends it.
 func (r *remote) live(client *client, source string, env auth.Env, c *Config) (*living, func(context.Context)) {
 	log := env.Log.With("issuer", c.Issuer)
 	r.trip, r.told = client.trip, tell(log)
@@ -199,7 +198,7 @@ func (r *remote) live(client *client, source string, env auth.Env, c *Config) (*
 	})
 	unwatch := meter.Watch(l.heard)
 	return l, func(ctx context.Context) {
-		l.close(ctx) // first: until then it counts, and keeps
+		l.close(ctx) // first: until it returns, the set may still count fetches and keep keys
 		unwatch()
 		release()
 		k.place.Close()
@@ -207,7 +206,7 @@ func (r *remote) live(client *client, source string, env auth.Env, c *Config) (*
 	}
 }
 
-// authoritiesOf reads the CA, nil for the system's.
+// authoritiesOf reads the CA; nil means the system's authorities.
 func authoritiesOf(env auth.Env, c *Config) ([]byte, error) {
 	if c.CA == nil {
 		return nil, nil
@@ -216,13 +215,14 @@ func authoritiesOf(env auth.Env, c *Config) ([]byte, error) {
 	if err != nil || !known {
 		return nil, err
 	}
-	if _, err := secure.Authorities([]byte(text)); err != nil { // never the system's by accident
+	if _, err := secure.Authorities([]byte(text)); err != nil { // never fall back to the system's by accident
 		return nil, auth.Unusable(config.Secret(*c.CA), fmt.Errorf("ca: %w", err))
 	}
 	return []byte(text), nil
 }
 
-// tell logs what is wrong with single keys of a set, once until something else is.
+// tell returns a function that logs what is wrong with single keys of a set. It logs again only when the problems
+// change.
 func tell(log *slog.Logger) func([]error) {
 	last := ""
 	return func(problems []error) {
@@ -263,7 +263,7 @@ func (v *verifier) recognise(r *http.Request) (*exchange.Identity, error) {
 	return checked.identity, nil
 }
 
-// keys gives the set that counts now.
+// keys returns the set that is valid now.
 func (v *verifier) keys(now time.Time) (*known, error) {
 	if v.live == nil {
 		return v.fixed, nil
@@ -273,8 +273,8 @@ func (v *verifier) keys(now time.Time) (*known, error) {
 
 var rooms = sync.Pool{New: func() any { return new([roomFor]byte) }}
 
-// verify checks a token that was not seen before, with raw as parse has it. noKeys is why there are
-// none; what can be refused without them is.
+// verify checks a token that was not seen before; raw is as parse expects it. noKeys says why there are no keys. A
+// token that can be refused without keys is still refused.
 func (v *verifier) verify(ctx context.Context, raw []byte, text string, now time.Time, set *known, noKeys error) (seen, error) {
 	t, err := parse(raw, text, v.headers.read)
 	if err != nil {
@@ -302,8 +302,7 @@ func (v *verifier) verify(ctx context.Context, raw []byte, text string, now time
 	return seen{identity: identity, expires: expires, key: k}, nil
 }
 
-// signer gives the key that has signed t. For a kid that nobody knows the issuer is asked
-// again, for it may have new keys.
+// signer returns the key that has signed t. For an unknown kid the issuer is asked again, because it may have new keys.
 func (v *verifier) signer(ctx context.Context, t *token, k *known) (*key, error) {
 	var room [mostTries]*key
 	candidates := k.set.candidates(room[:0], &t.header)
@@ -325,8 +324,8 @@ func (v *verifier) signer(ctx context.Context, t *token, k *known) (*key, error)
 	return nil, auth.Refuse("the token is refused: its signature is wrong")
 }
 
-// signedBy gives the one of candidates that has signed t, nil for none. Everything but the
-// signature was held when t was read.
+// signedBy returns the one of candidates that has signed t, or nil. Everything except the signature was already
+// checked.
 func (t *token) signedBy(candidates []*key) *key {
 	for _, c := range candidates {
 		if c.signed(t.algorithm.name, t.signed, t.signature) {

@@ -11,23 +11,23 @@ import (
 	"github.com/weir-gateway/weir/internal/base/shelf"
 )
 
-// kept is where the keys of an issuer outlive the process. They are written as a JWK Set
-// of public keys alone, and read as strictly as one that an issuer sends.
+// kept is where the keys of an issuer outlive the process. They are written as a JWK Set of public keys only, and read
+// as strictly as one that an issuer sends.
 type kept struct {
 	place   *shelf.Place // nil: nowhere
 	allowed []string     // algorithms
 	log     *slog.Logger
 }
 
-// last gives the set of before the start, by the time when it was fetched. There is none
-// where it is older than it may be, or none was kept.
+// last returns the set from before the start, with the time when it was fetched. It returns an empty one if no set was
+// kept or the kept one is too old.
 func (k kept) last() *known {
 	var raw json.RawMessage
 	at, ok := k.place.Last(&raw)
 	if !ok {
 		return &known{}
 	}
-	set, _, err := parseSet(raw, k.allowed) // what else is in it is of no use, as from an issuer
+	set, _, err := parseSet(raw, k.allowed) // other members are ignored, as they are from an issuer
 	if err != nil {
 		k.log.Warn("the keys that were kept of an issuer cannot be used", "error", err)
 		return &known{}
@@ -36,12 +36,12 @@ func (k kept) last() *known {
 	return &known{set: set, since: at, kept: true}
 }
 
-// put keeps a set that was fetched just now.
+// put keeps a set that was just fetched.
 func (k kept) put(set *keySet) {
 	raw, err := set.encode()
 	if err != nil {
 		k.log.Error("the keys of an issuer cannot be kept for a restart", "error", err)
-		k.place.Clear() // those of before are not its keys any more
+		k.place.Clear() // the kept ones are no longer the issuer's keys
 		return
 	}
 	k.place.Put(raw)
@@ -62,7 +62,7 @@ func (s *keySet) encode() (json.RawMessage, error) {
 	return json.Marshal(form)
 }
 
-// public gives a key as parseKey reads it: with its alg where it has only one.
+// public returns a key in the form that parseKey reads, with its alg if it has only one.
 func (k *key) public() (jwk.Key, error) {
 	if !isPublic(k.raw) {
 		return nil, fmt.Errorf("the key %s is a %T, which is no public key", shorten(k.kid), k.raw)

@@ -23,34 +23,34 @@ const (
 	mostTries  = 4 // keys that one token is checked against
 )
 
-// key is a public key, or a secret, with what it may be used for.
+// key is a public key or a secret, with the algorithms that it may be used for.
 type key struct {
 	kid        string
 	algorithms []string
 	checks     []check // one for each of algorithms
 	raw        any
-	print      [sha256.Size]byte // says all of the above
-	// gone tells that the set that serves has it no more. A token that was checked with
-	// it does not count any longer.
+	print      [sha256.Size]byte // digest of all of the above
+	// gone is set when the current set no longer has the key. A token that was checked with it is then no longer
+	// accepted.
 	gone atomic.Bool
 }
 
-// signed tells whether signature is the key's of text, by an algorithm that it is for.
+// signed reports whether signature is the key's signature of text by an algorithm that the key is for.
 func (k *key) signed(algorithm string, text, signature []byte) bool {
 	i := slices.Index(k.algorithms, algorithm)
 	return i >= 0 && k.checks[i](text, signature)
 }
 
-// keySet is what an issuer signs with at a moment. It is immutable but for gone.
+// keySet is the set of keys that an issuer signs with at one moment. It is immutable except for the keys' gone.
 type keySet struct{ keys []*key }
 
-// index is where the key stands that is like k in all, -1 for nowhere.
+// index returns the index of the key that equals k in everything, or -1.
 func (s *keySet) index(k *key) int {
 	return slices.IndexFunc(s.keys, func(other *key) bool { return other.print == k.print })
 }
 
-// candidates appends to none, which is empty and has room for mostTries, the keys that a token may be
-// signed with: those of its kid, and those that have none. A token without a kid may be of any key.
+// candidates returns the keys that a token may be signed with: those with its kid, and those without a kid. A token
+// without a kid may be signed with any key. none is empty and has room for mostTries; the keys are appended to it.
 func (s *keySet) candidates(none []*key, h *header) []*key {
 	list := none
 	for _, k := range s.keys {
@@ -64,8 +64,8 @@ func (s *keySet) candidates(none []*key, h *header) []*key {
 	return list
 }
 
-// succeed keeps the keys of before that are in s too, so that what was checked with them
-// goes on, and marks the others as gone.
+// succeed reuses the keys of before that are in s too, so that tokens checked with them stay valid, and marks the
+// others as gone.
 func (s *keySet) succeed(before *keySet) {
 	if before == nil {
 		return
@@ -79,10 +79,10 @@ func (s *keySet) succeed(before *keySet) {
 	}
 }
 
-// errNotAllowed says that a key is for algorithms that the config does not take.
+// errNotAllowed says that a key is for algorithms that the config does not accept.
 var errNotAllowed = errors.New("the key is for algorithms that are not allowed")
 
-// newKey pins a key to the algorithms of its kind, and of these to what is allowed.
+// newKey pins a key to the algorithms of its kind that are also allowed.
 func newKey(kid, alg string, raw any, allowed []string) (*key, error) {
 	algorithms, err := fits(raw)
 	if err != nil {
@@ -113,9 +113,9 @@ func newKey(kid, alg string, raw any, allowed []string) (*key, error) {
 	return k, nil
 }
 
-// parseSet reads a JWK Set (RFC 7517 section 5). Keys that are for something else, or
-// that nothing here can use, are left out, and problems says why. One that stands twice is
-// taken once, so that it is also withdrawn at once. A set without a usable key is an error.
+// parseSet reads a JWK Set (RFC 7517 section 5). Keys for another use, and keys that cannot be used here, are left out;
+// problems says why for the latter. A key that occurs twice is taken once, so that it is also withdrawn at once. A set
+// without a usable key is an error.
 func parseSet(data []byte, allowed []string) (set *keySet, problems []error, err error) {
 	v, err := jsonx.Parse(data, jsonx.Options{MaxBytes: largestSet, MaxDepth: deepestToken, Unique: true})
 	if err != nil {
@@ -146,8 +146,8 @@ func parseSet(data []byte, allowed []string) (set *keySet, problems []error, err
 	return set, problems, nil
 }
 
-// parseKey reads a JWK. It gives nil for one that is not for signatures (RFC 7517
-// sections 4.2 and 4.3), or for algorithms that are not allowed.
+// parseKey reads a JWK. It returns nil for a key that is not for signatures (RFC 7517 sections 4.2 and 4.3), or that is
+// for algorithms that are not allowed.
 func parseKey(v jsonx.Value, allowed []string) (*key, error) {
 	text := func(name string) string { m, _ := v.Get(name); return m.Text() }
 	if v.Kind() != jsonx.Object {
@@ -193,13 +193,12 @@ func holds(list jsonx.Value, text string) bool {
 	return false
 }
 
-// parseText reads keys that stand in a config or a file: a JWK Set, or public keys and
-// certificates in PEM.
+// parseText reads keys from a config or a file: a JWK Set, or public keys and certificates in PEM.
 func parseText(text string, allowed []string) (*keySet, error) {
 	if strings.HasPrefix(strings.TrimSpace(text), "{") {
 		set, problems, err := parseSet([]byte(text), allowed)
 		if err == nil && len(problems) > 0 {
-			err = errors.Join(problems...) // who writes a file can mend it
+			err = errors.Join(problems...) // the author of a file can fix it
 		}
 		return set, err
 	}

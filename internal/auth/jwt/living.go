@@ -12,65 +12,64 @@ import (
 	"github.com/weir-gateway/weir/internal/base/telemetry"
 )
 
-// The times of a set that is fetched. They are promises: docs name them.
+// The times of a set that is fetched. They are promises: the docs name them.
 const (
 	soonest     = time.Minute      // between two refreshes, whatever the issuer says
-	usual       = 10 * time.Minute // where it says nothing
-	rarest      = time.Hour        // whatever it says: a key that is withdrawn counts no longer than that
+	usual       = 10 * time.Minute // if it says nothing
+	rarest      = time.Hour        // whatever it says: a withdrawn key is not accepted for longer than this
 	firstRetry  = time.Second      // after a failure, doubled each time
 	lastRetry   = time.Minute
-	unknownKeys = 10 * time.Second // between two fetches because of a kid that nobody knows
-	longestWait = 2 * time.Second  // of a request for such a fetch
-	mostWaiting = 64               // requests that wait at once
-	fetchTime   = 10 * time.Second // for all of one fetch
+	unknownKeys = 10 * time.Second // between two fetches because of an unknown kid
+	longestWait = 2 * time.Second  // how long a request waits for such a fetch
+	mostWaiting = 64               // requests that wait at the same time
+	fetchTime   = 10 * time.Second // for one whole fetch
 )
 
-// fetched is a set with what its source says of its age.
+// fetched is a set with the maximum age that its source gives.
 type fetched struct {
 	set    *keySet
-	maxAge time.Duration // 0: nothing was said
+	maxAge time.Duration // 0: the source said nothing
 }
 
-// sourced is what a living set is made of.
+// sourced holds the parts of a living set.
 type sourced struct {
 	fetch  func(ctx context.Context) (fetched, error)
 	issuer string
-	source string        // of which there is one set
-	stale  time.Duration // how long the last good set counts while none can be fetched
+	source string        // identifies it; there is one set for each source
+	stale  time.Duration // how long the last good set is used while none can be fetched
 	before *known        // what is known from before the start; nil: nothing
-	keep   func(*keySet) // is told each set that was fetched; nil: nobody is
+	keep   func(*keySet) // is called with each set that was fetched; may be nil
 	meter  *telemetry.KeySet
 	log    *slog.Logger
 }
 
-// living is a set of keys that is fetched again and again, by one goroutine. All
-// methods may be called concurrently.
+// living is a set of keys that one goroutine fetches again and again. All methods are safe for concurrent use.
 type living struct {
 	sourced
 
 	now     atomic.Pointer[known]
 	first   chan struct{} // closed after the first attempt
-	wake    chan struct{} // holds one: somebody has seen an unknown kid
+	wake    chan struct{} // holds one element: a request has seen an unknown kid
 	waiting atomic.Int32
 
 	mu       sync.Mutex
 	fetching bool
-	begun    time.Time     // the last attempt
-	ended    chan struct{} // closed when the attempt under way, or the next one, has ended
+	begun    time.Time     // when the last attempt began
+	ended    chan struct{} // closed when the current attempt, or else the next one, has ended
 
 	end  context.CancelFunc
 	done chan struct{}
 }
 
-// known is what is known at a moment.
+// known is what is known about the keys at one moment.
 type known struct {
 	set   *keySet   // nil: never fetched
-	since time.Time // when it was fetched, maybe by another process
-	kept  bool      // it was
-	err   error     // of the last attempt, nil where it was good
+	since time.Time // when it was fetched, possibly by another process
+	kept  bool      // it was fetched by another process
+	err   error     // of the last attempt; nil if that succeeded
 }
 
-// start makes a living set and its goroutine, which close ends.
+// start makes a living set and starts its goroutine, which close ends.
 func start(s sourced) *living {
 	ctx, cancel := context.WithCancel(context.Background())
 	l := &living{
@@ -107,8 +106,8 @@ func (l *living) run(ctx context.Context) {
 	}
 }
 
-// pauseAfter is how long to wait after so many failures in a row, or after a good
-// fetch that may be kept for maxAge. Chance keeps many gateways from asking at once.
+// pauseAfter returns how long to wait after a number of failures in a row, or after a successful fetch that may be kept
+// for maxAge. A random part keeps many gateways from asking at the same time.
 func pauseAfter(failures int, maxAge time.Duration) time.Duration {
 	d := min(max(maxAge, soonest), rarest)
 	switch {
@@ -120,7 +119,7 @@ func pauseAfter(failures int, maxAge time.Duration) time.Duration {
 	return d - time.Duration(rand.Int64N(int64(d)/5+1)) //nolint:gosec,mnd // no secret; up to a fifth sooner
 }
 
-// pause waits for d, or until somebody needs a newer set and it is time for one.
+// pause waits for d, or until a newer set is needed and may be fetched.
 func (l *living) pause(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -131,7 +130,7 @@ func (l *living) pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// attempt fetches once and makes the outcome known.
+// attempt fetches once and publishes the outcome.
 func (l *living) attempt(ctx context.Context) (maxAge time.Duration, err error) {
 	l.begin()
 	defer l.finish()
@@ -159,7 +158,7 @@ func (l *living) attempt(ctx context.Context) (maxAge time.Duration, err error) 
 	return got.maxAge, nil
 }
 
-// begin notes that an attempt is under way; whoever asked for one has it.
+// begin notes that an attempt is under way. It drains wake, because this attempt serves whoever has asked for one.
 func (l *living) begin() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -178,7 +177,7 @@ func (l *living) finish() {
 	l.ended = make(chan struct{})
 }
 
-// left is how long a set counts if no other can be fetched.
+// left returns how long a set can still be used if no other can be fetched.
 func (l *living) left(k *known) time.Duration {
 	if k.set == nil {
 		return 0
@@ -186,7 +185,7 @@ func (l *living) left(k *known) time.Duration {
 	return max(0, l.stale-time.Since(k.since)).Round(time.Second)
 }
 
-// heard tells how things stand with the set.
+// heard reports the state of the set.
 func (l *living) heard() telemetry.Heard {
 	k := l.now.Load()
 	h := telemetry.Heard{Kind: "keys", Of: l.issuer, Confirmed: k.since, Kept: k.kept, Err: k.err}
@@ -196,7 +195,7 @@ func (l *living) heard() telemetry.Heard {
 	return h
 }
 
-// current gives the set that counts now, or why there is none.
+// current returns the set that is valid now, or the reason why there is none.
 func (l *living) current(now time.Time) (*known, error) {
 	k := l.now.Load()
 	switch {
@@ -209,7 +208,7 @@ func (l *living) current(now time.Time) (*known, error) {
 	}
 }
 
-// noKeysError says that there are no keys that count.
+// noKeysError says that there are no valid keys.
 type noKeysError struct {
 	cause error
 	why   string
@@ -224,9 +223,9 @@ func (e noKeysError) Error() string {
 
 func (e noKeysError) Unwrap() error { return e.cause }
 
-// renew asks for a newer set than k because of a kid that is not in it, and waits a little
-// for the answer. sure tells that the issuer has just said so: else a fetch is still under way,
-// or has failed. A stranger with made-up kids causes one fetch in ten seconds and no more.
+// renew asks for a newer set than k because of a kid that k lacks, and waits a little for the answer. sure is true if
+// newer is what the issuer has just sent; otherwise a fetch is still under way or has failed. A stranger with made-up
+// kids causes no more than one fetch in ten seconds.
 func (l *living) renew(ctx context.Context, k *known) (newer *known, sure bool) {
 	ended := l.ask()
 	if ended == nil {
@@ -247,8 +246,8 @@ func (l *living) renew(ctx context.Context, k *known) (newer *known, sure bool) 
 	return newer, newer != k && newer.err == nil
 }
 
-// ask gives what ends with the attempt that is under way, or that it has woken; nil where
-// the last one is too young for another.
+// ask returns a channel that is closed when the current attempt, or the one that ask has requested, ends. It returns
+// nil if the last attempt was too recent for another one.
 func (l *living) ask() <-chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -258,7 +257,7 @@ func (l *living) ask() <-chan struct{} {
 		}
 		select {
 		case l.wake <- struct{}{}:
-		default: // somebody has asked already
+		default: // another request has asked already
 		}
 	}
 	return l.ended

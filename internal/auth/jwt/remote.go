@@ -26,20 +26,20 @@ const (
 	connectTime      = 5 * time.Second
 )
 
-// remote fetches the keys of an issuer. It follows no redirect, and reads a bounded number
-// of bytes. One goroutine uses it at a time.
+// remote fetches the keys of an issuer. It follows no redirects and reads a bounded number of bytes. It must be used by
+// one goroutine at a time.
 type remote struct {
-	issuer  string // whose discovery tells where the keys are; "" where keys is set
+	issuer  string // its discovery says where the keys are; "" if keys is set
 	keys    *url.URL
 	trip    func(*http.Request) (*http.Response, error)
 	allowed []string // algorithms
 	told    func(problems []error)
 
-	discovered *url.URL // and when
+	discovered *url.URL // the address of the keys, and when it was found
 	at         time.Time
 }
 
-// fetch gets the set, and before that where it is, unless that is known.
+// fetch fetches the set. If the address of the keys is not known, it finds that first.
 func (r *remote) fetch(ctx context.Context) (fetched, error) {
 	at, err := r.where(ctx)
 	if err != nil {
@@ -54,11 +54,11 @@ func (r *remote) fetch(ctx context.Context) (fetched, error) {
 			return fetched{set, maxAge}, nil
 		}
 	}
-	r.discovered = nil // they may have moved
+	r.discovered = nil // the keys may have moved
 	return fetched{}, fmt.Errorf("%s: %w", at.Redacted(), err)
 }
 
-// where is the address of the keys (OpenID Connect Discovery 1.0 section 4).
+// where returns the address of the keys (OpenID Connect Discovery 1.0 section 4).
 func (r *remote) where(ctx context.Context) (*url.URL, error) {
 	if r.keys != nil {
 		return r.keys, nil
@@ -81,7 +81,7 @@ func (r *remote) where(ctx context.Context) (*url.URL, error) {
 	return r.discovered, nil
 }
 
-// readDiscovery takes jwks_uri out of a provider's metadata, which must be of that issuer.
+// readDiscovery reads jwks_uri from a provider's metadata, which must be that of issuer.
 func readDiscovery(body []byte, issuer string, from *url.URL) (*url.URL, error) {
 	v, err := jsonx.Parse(body, jsonx.Options{MaxBytes: largestDiscovery, MaxDepth: deepestToken, Unique: true})
 	if err != nil {
@@ -102,7 +102,7 @@ func readDiscovery(body []byte, issuer string, from *url.URL) (*url.URL, error) 
 	return u, nil
 }
 
-// get fetches u, and gives how long that may be kept.
+// get fetches u and returns how long the answer may be kept.
 func (r *remote) get(ctx context.Context, u *url.URL, most int64) (body []byte, maxAge time.Duration, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), http.NoBody)
 	if err != nil {
@@ -131,8 +131,8 @@ func whither(res *http.Response) string {
 	return ""
 }
 
-// maxAgeOf reads Cache-Control (RFC 9111 section 5.2.2) and Age, else Expires. It is 0
-// where nothing is said, and least of all where nothing may be kept.
+// maxAgeOf reads Cache-Control (RFC 9111 section 5.2.2) and Age, or else Expires. It returns 0 if the response says
+// nothing, and the smallest positive duration if it may not be kept.
 func maxAgeOf(head exchange.Head) time.Duration {
 	const atOnce = time.Nanosecond
 	for field := range strings.SplitSeq(strings.Join(head.Values("Cache-Control"), ","), ",") {
@@ -145,7 +145,7 @@ func maxAgeOf(head exchange.Head) time.Duration {
 			if err != nil {
 				continue
 			}
-			age, _ := strconv.ParseUint(head.Get("Age"), 10, 31) // none is 0
+			age, _ := strconv.ParseUint(head.Get("Age"), 10, 31) // 0 if there is none
 			return max(time.Duration(seconds)*time.Second-time.Duration(age)*time.Second, atOnce)
 		}
 	}
@@ -155,7 +155,7 @@ func maxAgeOf(head exchange.Head) time.Duration {
 	return 0
 }
 
-// client makes the way to issuers. named is the host of the URL in the config.
+// client makes the connections to issuers. named is the host of the URL in the config.
 type client struct {
 	named        string
 	bounds       *egress.Bounds // of the way's group
@@ -180,7 +180,7 @@ func (c *client) close() {
 	c.https.CloseIdle()
 }
 
-// trip sends a request as it is: no redirect, no cookie, no credential.
+// trip sends a request as it is: no redirects, cookies or credentials.
 func (c *client) trip(req *http.Request) (*http.Response, error) {
 	t, port := c.https, "443"
 	if req.URL.Scheme == "http" {
@@ -193,8 +193,8 @@ func (c *client) trip(req *http.Request) (*http.Response, error) {
 	return t.RoundTrip(req)
 }
 
-// dial connects to an address that may be called: see callable. Which address a name leads to is
-// decided at the moment of the call.
+// dial connects to an address that may be called: see callable. It decides about the address that a name resolves to
+// when it connects.
 func (c *client) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
@@ -212,16 +212,16 @@ func (c *client) dial(ctx context.Context, network, address string) (net.Conn, e
 			return err
 		}
 		if named && isLiteral && literal.Unmap() == at.Addr().Unmap() {
-			return nil // the config says this very address
+			return nil // the config names this exact address
 		}
 		return callable(at.Addr(), named)
 	}}
 	return d.DialContext(ctx, network, address)
 }
 
-// callable tells why an address is not called. What the host of the config's own URL
-// leads to may be private, for many issuers are inside; what an issuer's answer names may
-// not, for it would let a stranger's document choose whom the gateway calls.
+// callable says why an address may not be called. The host of the config's own URL may resolve to a private address,
+// because many issuers are internal. A host that an issuer's answer names may not: otherwise a stranger's document
+// could choose whom the gateway calls.
 func callable(ip netip.Addr, named bool) error {
 	switch kind := egress.KindOf(ip); {
 	case kind == egress.Public, named && kind <= egress.Loopback:

@@ -11,9 +11,9 @@ import (
 	"filippo.io/bigmod"
 )
 
-// pkcs1Check checks signatures of RSASSA-PKCS1-v1_5 (RFC 8017 section 8.2.2). What crypto/rsa works
-// out of a key anew for each signature, a third of its time, is worked out once
-// (docs/decisions/0073-rsa-keys-prepared.md). In FIPS mode crypto/rsa does all.
+// pkcs1Check checks signatures of RSASSA-PKCS1-v1_5 (RFC 8017 section 8.2.2). crypto/rsa derives some values from a key
+// anew for each signature, which takes a third of its time; here they are computed once
+// (docs/decisions/0073-rsa-keys-prepared.md). In FIPS mode crypto/rsa does everything.
 func pkcs1Check(k *rsa.PublicKey, hash crypto.Hash) check {
 	modulus, err := bigmod.NewModulus(k.N.Bytes())
 	if err != nil || fips140.Enabled() {
@@ -33,14 +33,14 @@ func pkcs1Check(k *rsa.PublicKey, hash crypto.Hash) check {
 		}
 		message := bigmod.NewNat().ExpShortVarTime(s, uint(k.E), modulus).Bytes(modulus)
 		var room [sha512.Size]byte
-		// The one message that the text may be encoded as is made and compared, and the one that
-		// was signed is not read: what is not read cannot be misread.
+		// The text has exactly one encoded message. It is built and compared with the signed one, which is not parsed:
+		// what is not parsed cannot be misread.
 		rest, ok := bytes.CutPrefix(message, head)
 		return ok && bytes.Equal(rest, digest(hash, &room, text))
 	}
 }
 
-// pkcs1Head is an encoded message up to its hash (RFC 8017 section 9.2).
+// pkcs1Head returns an encoded message up to its hash (RFC 8017 section 9.2).
 func pkcs1Head(size int, hash crypto.Hash) []byte {
 	info := digestInfo(hash)
 	head := bytes.Repeat([]byte{0xff}, size-hash.Size())
@@ -50,7 +50,7 @@ func pkcs1Head(size int, hash crypto.Hash) []byte {
 	return head
 }
 
-// digestInfo is the DER of a DigestInfo up to its hash (RFC 8017 section 9.2, note 1).
+// digestInfo returns the DER of a DigestInfo up to its hash (RFC 8017 section 9.2, note 1).
 func digestInfo(hash crypto.Hash) []byte {
 	var last byte // of the hash's object identifier, 2.16.840.1.101.3.4.2.x
 	switch hash {

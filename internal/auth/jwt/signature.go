@@ -12,12 +12,11 @@ import (
 	"math/big"
 )
 
-// check tells whether signature is that of text by one key and one algorithm. It is safe for
-// concurrent use.
+// check reports whether signature is the signature of text by one key and one algorithm. It is safe for concurrent use.
 type check func(text, signature []byte) bool
 
-// checksOf makes the checks of a key, once, for each of the algorithms that fits has found: a token
-// says which of them counts and has no other part in how it is checked.
+// checksOf makes the checks of a key once, for each of the algorithms that fits has found. A token chooses among them
+// and has no other influence on how it is checked.
 func checksOf(key any, algorithms []string) ([]check, error) {
 	list := make([]check, len(algorithms))
 	for i, name := range algorithms {
@@ -28,7 +27,7 @@ func checksOf(key any, algorithms []string) ([]check, error) {
 	return list, nil
 }
 
-// checkOf makes one (RFC 7518 section 3, RFC 8037 section 3.1), nil where there is none.
+// checkOf makes one check (RFC 7518 section 3, RFC 8037 section 3.1), or returns nil if there is none.
 func checkOf(key any, algorithm string) check {
 	hash := hashOf(algorithm)
 	switch k := key.(type) {
@@ -64,7 +63,7 @@ func rsaCheck(k *rsa.PublicKey, family string, hash crypto.Hash) check {
 	}
 }
 
-// ecdsaCheck takes two numbers of the size of the curve's, one behind the other (RFC 7518 section 3.4).
+// ecdsaCheck expects two numbers of the size of the curve's, one after the other (RFC 7518 section 3.4).
 func ecdsaCheck(k *ecdsa.PublicKey, hash crypto.Hash) check {
 	size := (k.Curve.Params().BitSize + 7) / 8
 	return func(text, signature []byte) bool {
@@ -77,7 +76,8 @@ func ecdsaCheck(k *ecdsa.PublicKey, hash crypto.Hash) check {
 	}
 }
 
-// hashOf is the hash of an algorithm, as the last digits of its name say; 0 for one that has its own.
+// hashOf returns the hash of an algorithm, which the last digits of its name give, or 0 for an algorithm that has its
+// own.
 func hashOf(algorithm string) crypto.Hash {
 	switch algorithm[2:] {
 	case "256":

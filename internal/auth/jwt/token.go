@@ -12,14 +12,13 @@ import (
 	"github.com/weir-gateway/weir/internal/base/jsonx"
 )
 
-// The bounds of a token, held before anything of it is read.
+// The bounds of a token. They are checked before any of it is read.
 const (
 	longestToken = 16 << 10
 	deepestToken = 16 // levels of its JSON
 )
 
-// token is a JWT in the compact form (RFC 7519 section 3, RFC 7515 section 7.1), taken
-// apart and not believed yet.
+// token is a JWT in the compact form (RFC 7519 section 3, RFC 7515 section 7.1), parsed but not verified yet.
 type token struct {
 	header
 
@@ -30,8 +29,7 @@ type token struct {
 	registered
 }
 
-// registered are claims of RFC 7519 section 4.1, found in one pass; those that are not there are
-// zero Values.
+// registered holds claims of RFC 7519 section 4.1, found in one pass. Missing ones are zero Values.
 type registered struct{ iss, sub, aud, exp, nbf, iat jsonx.Value }
 
 func registeredIn(claims jsonx.Value) (r registered) {
@@ -54,7 +52,7 @@ func registeredIn(claims jsonx.Value) (r registered) {
 	return r
 }
 
-// header is what decides of a token's header.
+// header holds the members of a token's header that affect how the token is checked.
 type header struct {
 	algorithm algorithm
 	kid       string
@@ -63,12 +61,12 @@ type header struct {
 
 var errNotCompact = errors.New("it is no JWT of three parts")
 
-// roomFor is how much space it takes to read a token: for its own bytes, and those of its parts.
+// roomFor is how many bytes reading a token takes: its own bytes and those of its decoded parts.
 const roomFor = 2 * longestToken
 
-// parse reads a token strictly: what two readers could read differently is no token. headerOf reads
-// its header, as readHeader does. raw are the bytes of text, and what is decoded is written behind
-// them; the token is of no use once something else is. There may be space for roomFor bytes in all.
+// parse reads a token strictly: a text that two readers could read differently is not a token. headerOf reads its
+// header as readHeader does. raw holds the bytes of text, and the decoded parts are written after them, so the token is
+// invalid once raw is reused. raw should have a capacity of roomFor bytes.
 func parse(raw []byte, text string, headerOf func(string) (header, error)) (token, error) {
 	t, payload, err := open(raw, text, headerOf)
 	if err != nil {
@@ -81,8 +79,8 @@ func parse(raw []byte, text string, headerOf func(string) (header, error)) (toke
 	return t, nil
 }
 
-// open takes a token apart and reads its header (RFC 7515 section 5.2). The payload is decoded, and
-// not looked at.
+// open splits a token into its parts and reads its header (RFC 7515 section 5.2). The payload is decoded but not
+// parsed.
 func open(raw []byte, text string, headerOf func(string) (header, error)) (t token, payload []byte, err error) {
 	if len(text) > longestToken {
 		return t, nil, fmt.Errorf("it has %d bytes; %d are read", len(text), longestToken)
@@ -110,11 +108,10 @@ func open(raw []byte, text string, headerOf func(string) (header, error)) (t tok
 	return t, payload, nil
 }
 
-// spelling is base64url without padding, in the one spelling that each text has (RFC 7515
-// section 2).
+// spelling is base64url without padding, strict, so that each text has only one encoding (RFC 7515 section 2).
 var spelling = base64.RawURLEncoding.Strict()
 
-// decode decodes a part of a token behind room, and gives room with that.
+// decode decodes a part of a token and appends it to room. It returns the decoded part, and room with it.
 func decode(room, part []byte) (decoded, with []byte, err error) {
 	if bytes.IndexByte(part, '\n') >= 0 || bytes.IndexByte(part, '\r') >= 0 { // which package base64 skips, Strict or not
 		return nil, nil, errors.New("it has a line break")
@@ -134,8 +131,8 @@ func object(text []byte) (jsonx.Value, error) {
 	return v, err
 }
 
-// readHeader takes what decides from a header as it came. Keys and addresses of keys in it (jwk, jku,
-// x5u, x5c) are not looked at: keys come from the config alone.
+// readHeader reads from an encoded header the members that matter. Keys and addresses of keys in it (jwk, jku, x5u,
+// x5c) are ignored: keys come from the config alone.
 func readHeader(text string) (h header, err error) {
 	raw, _, err := decode(nil, []byte(text))
 	if err != nil {
@@ -169,23 +166,22 @@ func readHeader(text string) (h header, err error) {
 	return h, nil
 }
 
-// typeOf is the type of a token as it is compared.
+// typeOf returns the type of a token in the form in which it is compared.
 func typeOf(typ string) string { return strings.TrimPrefix(strings.ToLower(typ), "application/") }
 
-// The bounds of headers that are remembered. An issuer has few: one for each of its keys.
+// The bounds of the headers that are remembered. An issuer uses few: one for each of its keys.
 const (
 	mostHeaders   = 64
-	longestHeader = 512 // as it came
+	longestHeader = 512 // encoded
 )
 
-// headers remembers what the headers of tokens say that were accepted, by all of their bytes, for an
-// issuer writes the same few into all of them. What a stranger writes is never in it. It is safe for
-// concurrent use.
+// headers caches the parsed headers of accepted tokens by their encoded bytes, because an issuer writes the same few
+// headers into all of its tokens. A header that a stranger wrote never gets in. It is safe for concurrent use.
 type headers struct{ *auth.Memory[string, header] }
 
 func newHeaders() headers { return headers{auth.NewMemory[string, header](mostHeaders)} }
 
-// read is readHeader from memory, where it is there.
+// read is readHeader with the cache in front of it.
 func (m headers) read(text string) (header, error) {
 	if len(text) <= longestHeader {
 		if h, ok := m.Get(text); ok {
@@ -201,7 +197,7 @@ func (m headers) keep(t *token) {
 		return
 	}
 	if _, ok := m.Get(t.head); !ok {
-		m.Put(strings.Clone(t.head), t.header) // the request's text is longer than its header
+		m.Put(strings.Clone(t.head), t.header) // a clone, because t.head would keep the request's longer text alive
 	}
 }
 

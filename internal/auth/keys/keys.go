@@ -1,7 +1,6 @@
-// Package keys recognises callers by API keys: long random texts that each caller
-// has one or several of. A key is only known by its SHA-256 digest, and looked up by it,
-// so that neither the config, nor memory, nor the time that a comparison takes gives a
-// key away.
+// Package keys recognises callers by API keys: long random texts, of which each caller has one or more. Only the
+// SHA-256 digest of a key is known, and keys are looked up by digest. So neither the config, nor memory, nor the time
+// that a comparison takes reveals a key.
 package keys
 
 import (
@@ -15,19 +14,19 @@ import (
 	"github.com/weir-gateway/weir/internal/config"
 )
 
-// Config is what people write below a name of auth.
+// Config is the config of an auth of this kind.
 type Config struct {
 	Keys auth.Members `doc:"keys,required" help:"the keys by the ids of who has them: each a digest sha256:..., or a reference to the key itself" example:"{ acme: \"${env:ACME_KEY}\" }"`
-	// From is where a key stands.
+	// From lists where a key may stand.
 	From []auth.Place `doc:"from,oneormany,omitzero" help:"where the key stands: header:NAME, cookie:NAME or query:NAME; header:X-API-Key unless said" example:"header:X-API-Key"`
 
 	auth.Common `doc:",inline"`
 }
 
-// longest is more than any key has.
+// longest is more than the length of any key.
 const longest = 4096
 
-// Definition is this kind of auth.
+// Definition defines this kind of auth.
 func Definition() auth.Definition {
 	return auth.Define("keys", "API keys: long random texts, known by their digests", func() Config { return Config{} }, build)
 }
@@ -65,13 +64,13 @@ func note(c *Config, places []auth.Place) string {
 	return auth.Count(n, "key") + " in " + strings.Join(texts, " or ")
 }
 
-// ring knows all keys by their digests.
+// ring holds all keys by their digests.
 type ring struct {
 	places  []auth.Place
 	holders map[auth.Digest]*exchange.Identity
 }
 
-// add takes a key that is written as its digest, or as a reference to itself.
+// add adds a key that is written as its digest or as a reference to itself.
 func (r *ring) add(env auth.Env, key config.Secret, holder *exchange.Identity) error {
 	digest, known, err := env.DigestOfKey(key)
 	if !known {
@@ -84,8 +83,7 @@ func (r *ring) add(env auth.Env, key config.Secret, holder *exchange.Identity) e
 	return nil
 }
 
-// recognise looks a key up by its digest, which tells nothing about how near a wrong
-// key came.
+// recognise looks a key up by its digest, so the time it takes does not tell how close a wrong key came.
 func (r *ring) recognise(req *http.Request) (*exchange.Identity, error) {
 	key, err := auth.Find(req, r.places)
 	if err != nil {

@@ -1,6 +1,6 @@
-// Package mtls recognises callers by the client certificate of their connection. The
-// listener verifies it against its own authorities (`tls.client_ca`); this kind only reads
-// names out of a certificate that was verified, and never one out of a header.
+// Package mtls recognises callers by the client certificate of their connection. The listener verifies the certificate
+// against its own authorities (`tls.client_ca`). This kind only reads names from a certificate that was verified, and
+// never from a header.
 package mtls
 
 import (
@@ -16,7 +16,7 @@ import (
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
 
-// Config is what people write below a name of auth.
+// Config is the config of an auth of this kind.
 type Config struct {
 	MTLS []Name `doc:"mtls,required,oneormany" help:"the names that count: a URI such as spiffe://shop.dev/*, dns:*.shop.dev, cn:NAME, or any" example:"spiffe://shop.dev/*"`
 
@@ -26,7 +26,7 @@ type Config struct {
 // Certified implements config.Certified.
 func (*Config) Certified() {}
 
-// Name is a pattern of a name in a certificate.
+// Name is a pattern for a name in a certificate.
 type Name struct {
 	Kind string // "uri", "dns", "cn" or "any"
 	Text string // with a `*` at the end (uri) or for the first labels (dns)
@@ -71,7 +71,7 @@ func (m *Name) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	ps.Add(p)
 }
 
-// EncodeDoc writes the name as it is read.
+// EncodeDoc writes the name in the form in which it is read.
 func (m Name) EncodeDoc() *doc.Node { return &doc.Node{Kind: doc.Scalar, Value: m.String()} }
 
 // DocSchema implements doc.SchemaWriter.
@@ -90,10 +90,10 @@ func (m Name) String() string {
 	}
 }
 
-// remembered is how many certificates are known by their digests.
+// remembered is how many certificates are remembered by their digests.
 const remembered = 4096
 
-// Definition is this kind of auth.
+// Definition defines this kind of auth.
 func Definition() auth.Definition {
 	return auth.Define("mtls", "the client certificate of the connection", func() Config { return Config{} }, build)
 }
@@ -134,7 +134,7 @@ func (g *gate) recognise(r *http.Request) (*exchange.Identity, error) {
 	return identity, nil
 }
 
-// subject is the first name of the certificate that counts, in the order of the config.
+// subject returns the first name of the certificate that matches, in the order of the config.
 func (g *gate) subject(leaf *x509.Certificate) (string, bool) {
 	for _, name := range g.names {
 		for _, own := range namesOf(leaf) {
@@ -146,7 +146,7 @@ func (g *gate) subject(leaf *x509.Certificate) (string, bool) {
 	return "", false
 }
 
-// namesOf are the names of a certificate, the ones that say most first.
+// namesOf returns the names of a certificate, the most specific first.
 func namesOf(leaf *x509.Certificate) []Name {
 	var list []Name
 	for _, u := range leaf.URIs {
@@ -163,7 +163,7 @@ func namesOf(leaf *x509.Certificate) []Name {
 	return list
 }
 
-// covers tells whether a name of a certificate is one of those that m means.
+// covers reports whether m matches a name of a certificate.
 func (m Name) covers(own Name) bool {
 	switch {
 	case m.Kind == all:

@@ -1,4 +1,4 @@
-// Package all lists the platforms of which a config may say something under `clouds`.
+// Package all lists the platforms that a config may configure under `clouds`.
 package all
 
 import (
@@ -7,7 +7,7 @@ import (
 	"github.com/weir-gateway/weir/internal/config"
 )
 
-// Kinds gives every platform, by its name.
+// Kinds returns every platform, with its name.
 func Kinds() []config.Kind {
 	return []config.Kind{aws.Kind(), web.Kind("azure", "Microsoft Azure"), web.Kind("google", "Google Cloud")}
 }

@@ -19,17 +19,17 @@ import (
 	"github.com/weir-gateway/weir/internal/cloud"
 )
 
-// Caller is in whose name AWS is called: what the standard chain finds, and a role on
-// top of it. Callers that are equal share their credentials.
+// Caller is the identity in which AWS is called: what the standard chain finds, and possibly a role on top of it. Equal
+// callers share their credentials.
 type Caller struct {
-	Profile    string // of the shared config, "" for that of the environment
-	Region     string // whose token service is asked
-	Role       string // ARN of a role to assume, "" for none
-	ExternalID string // that the role's owner asks for
-	Session    string // the name under which the role is assumed
+	Profile    string // of the shared config; "" for that of the environment
+	Region     string // the region whose token service is asked
+	Role       string // ARN of a role to assume; "" for none
+	ExternalID string // required by the role's owner
+	Session    string // the session name of the assumed role
 }
 
-// CallerOf is whoever has a profile, or the role that is assumed on top of it, nil for none.
+// CallerOf returns the caller with a profile and, unless role is nil, the role that is assumed on top of it.
 func CallerOf(profile, region string, role *Role) Caller {
 	who := Caller{Profile: profile, Region: region}
 	if role != nil {
@@ -38,14 +38,13 @@ func CallerOf(profile, region string, role *Role) Caller {
 	return who
 }
 
-// DefaultSession is what AWS's logs call this program where nothing else is said.
+// DefaultSession is the name of this program in AWS's logs unless the config gives another one.
 const DefaultSession = "weir"
 
-// Credentials are those of a caller, kept.
+// Credentials are the kept credentials of a caller.
 type Credentials = cloud.Kept[sdk.Credentials]
 
-// Callers keeps credentials for all who call in the same names. It is safe for
-// concurrent use.
+// Callers keeps credentials, one for all users of an equal Caller. It is safe for concurrent use.
 type Callers struct {
 	client sdk.HTTPClient
 	kept   cloud.Shared[Caller, *Credentials]
@@ -57,29 +56,29 @@ const (
 	callTimeout  = 5 * time.Second
 )
 
-// NewCallers makes one that keeps nothing yet.
+// NewCallers returns a Callers that keeps nothing yet.
 func NewCallers() *Callers {
 	client := awshttp.NewBuildableClient().WithTimeout(callTimeout).WithTransportOptions(func(t *http.Transport) {
 		t.DisableKeepAlives = true // the next call is an hour away
 		t.Proxy = unfollowed(t.Proxy)
-		t.ForceAttemptHTTP2 = false // a connection of HTTP/2 that is there would not ask Proxy
+		t.ForceAttemptHTTP2 = false // an existing HTTP/2 connection would be used without asking Proxy
 	})
 	return &Callers{client: client}
 }
 
-// redirected is why no request is sent to where an issuer leads.
+// redirected is the error for a request that an issuer redirects.
 type redirected struct{}
 
 func (redirected) Error() string {
 	return "it answers with a redirect, which is not followed with credentials"
 }
 
-// RetryableError tells the SDK that it would be answered so again.
+// RetryableError tells the SDK that a retry would get the same answer.
 func (redirected) RetryableError() bool { return false }
 
-// unfollowed refuses requests that follow from a redirect. The SDK follows some, and wants a
-// client of its own kind, whose transport alone is ours: it is asked for a proxy before each
-// request.
+// unfollowed refuses requests that follow from a redirect. The SDK follows some redirects and wants a client of its own
+// type, of which only the transport can be changed. The transport calls its proxy function before each request, so that
+// function is where they are refused.
 func unfollowed(proxy func(*http.Request) (*url.URL, error)) func(*http.Request) (*url.URL, error) {
 	return func(r *http.Request) (*url.URL, error) {
 		if r.Response != nil {
@@ -89,7 +88,7 @@ func unfollowed(proxy func(*http.Request) (*url.URL, error)) func(*http.Request)
 	}
 }
 
-// Use gives the credentials of a caller, which are kept until Leave was called as often.
+// Use returns the credentials of a caller. They are kept until Leave was called as often as Use.
 func (c *Callers) Use(who Caller, log *slog.Logger) *Credentials {
 	return c.kept.Use(who, func() (*Credentials, func()) {
 		name := "credentials of aws"
@@ -101,15 +100,15 @@ func (c *Callers) Use(who Caller, log *slog.Logger) *Credentials {
 	})
 }
 
-// Leave tells that one user less has need of them.
+// Leave says that one user no longer needs them.
 func (c *Callers) Leave(who Caller) { c.kept.Leave(who) }
 
-// fetcher goes through the chain anew each time, for profiles and tokens in files change.
+// fetcher goes through the whole chain each time, because profiles and tokens in files change.
 func (c *Callers) fetcher(who Caller) cloud.Fetch[sdk.Credentials] {
 	return func(ctx context.Context) (sdk.Credentials, time.Time, error) {
 		options := []func(*config.LoadOptions) error{
 			config.WithRegion(who.Region), config.WithHTTPClient(c.client),
-			// Agents of containers are the one source that the SDK asks by another client.
+			// The agents of containers are the only source that the SDK asks with another client.
 			config.WithEndpointCredentialOptions(func(o *endpointcreds.Options) { o.HTTPClient = c.client }),
 		}
 		if who.Profile != "" {
@@ -145,7 +144,7 @@ func (c *Callers) fetcher(who Caller) cloud.Fetch[sdk.Credentials] {
 	}
 }
 
-// bearable says what of credentials keeps requests from bearing them.
+// bearable says why requests cannot carry the credentials.
 func bearable(c sdk.Credentials) error {
 	if err := cloud.CheckToken(c.AccessKeyID); err != nil {
 		return fmt.Errorf("the id of the access key, of %s: %w", c.Source, err)

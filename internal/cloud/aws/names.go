@@ -9,7 +9,7 @@ import (
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
 
-// Region is a region of AWS in a config.
+// Region is the name of an AWS region in a config.
 type Region string
 
 // UnmarshalText reads a region's name.
@@ -18,7 +18,7 @@ func (r *Region) UnmarshalText(text []byte) error {
 	return CheckRegion(string(text))
 }
 
-// Endpoint is where a service has its API, "" for AWS's own. {region} in it stands for the region.
+// Endpoint is the address of a service's API; "" means AWS's own. {region} in it stands for the region.
 type Endpoint string
 
 // regionPlace stands for the region in an endpoint.
@@ -30,16 +30,16 @@ func (e *Endpoint) UnmarshalText(text []byte) error {
 	return cloud.CheckEndpoint(strings.ReplaceAll(string(text), regionPlace, "eu-west-1")) //nolint:wrapcheck // it says what is wrong
 }
 
-// In gives the endpoint of a service in a region: whether TLS is spoken there, and its host and port.
+// In returns the endpoint of a service in a region: whether it uses TLS, and its host and port.
 func (e Endpoint) In(service, region string) (secure bool, host string) {
 	if e == "" {
 		return true, Host(service, region)
 	}
-	u, _ := url.Parse(strings.ReplaceAll(string(e), regionPlace, region)) // was read before
+	u, _ := url.Parse(strings.ReplaceAll(string(e), regionPlace, region)) // was parsed before
 	return u.Scheme == "https", u.Host
 }
 
-// Everywhere tells whether it is another one in each region.
+// Everywhere reports whether the endpoint differs for each region.
 func (e Endpoint) Everywhere() bool { return e == "" || strings.Contains(string(e), regionPlace) }
 
 // Role is a role to assume.
@@ -70,7 +70,7 @@ func (r *Role) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 		"write it as the role's owner has it in the condition sts:ExternalId", len(r.ExternalID) <= mostExternal && externalForm.MatchString(r.ExternalID))
 }
 
-// check says what is wrong with the ARN, which stands at that place.
+// check says what is wrong with the ARN, which stands at the node at.
 func (r *Role) check(at *doc.Node, ps *doc.Problems) {
 	if at == nil || at.Kind != doc.Scalar {
 		return
@@ -86,5 +86,5 @@ func (Role) DocSchema() *doc.Schema {
 	return doc.SchemaOr[long](doc.TextSchema("the ARN of the role"))
 }
 
-// Account is the number of the account whose role it is.
+// Account returns the number of the account that the role belongs to.
 func (r *Role) Account() string { return strings.Split(r.ARN, ":")[4] }

@@ -14,15 +14,15 @@ import (
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
 
-// Settings are what a config says of AWS under `clouds`: of all that is called there, and of
-// the account that is meant where none is named.
+// Settings are what a config says about AWS under `clouds`: for everything that is called there, and for the account
+// that is used when none is named.
 type Settings struct {
 	Room     doc.Size            `doc:"room" help:"bytes of payloads that may be in memory at once, of all functions together, and as many again of requests that are signed" example:"512MiB"`
 	Accounts map[string]*Account `doc:"accounts,omitzero" help:"further accounts, by the names under which functions use them" example:"{ shop: { id: \"123456789012\", role: arn:aws:iam::123456789012:role/gateway } }"`
 	Account  Account             `doc:",inline"`
 }
 
-// Account is an account of AWS: how it is called, and how much of it is used.
+// Account is an AWS account: how it is called, and how much of it is used.
 type Account struct {
 	ID          string        `doc:"id,omitzero" help:"its number; a function whose ARN or role has it belongs to it without being told" example:"123456789012"`
 	Role        *Role         `doc:"role" help:"the role in which it is called, on top of the credentials that are found; a text is its ARN" example:"arn:aws:iam::123456789012:role/gateway"`
@@ -34,35 +34,35 @@ type Account struct {
 	Wait        time.Duration `doc:"wait" help:"how long a call may wait" example:"5s"`
 }
 
-// Concurrency is how many calls there may be at once in each region.
+// Concurrency is how many calls may be under way at once in each region.
 type Concurrency struct {
 	All int            // 0: the default
 	In  map[Region]int // for those that differ
 }
 
-// The defaults, and the bounds of what makes sense.
+// The defaults, and the limits of sensible values.
 const (
-	// DefaultConcurrency is AWS's own for a new region of an account, unless it is told otherwise.
+	// DefaultConcurrency is AWS's own limit for a region of a new account, unless AWS has changed it.
 	DefaultConcurrency = 1000
 	DefaultQueue       = 1000
 	DefaultWait        = 5 * time.Second
-	// MostConcurrency is far above what AWS gives.
+	// MostConcurrency is far above what AWS allows.
 	MostConcurrency = 100_000
 	mostQueue       = 1_000_000
 	mostWait        = 5 * time.Minute
 	DefaultRoom     = 256 * doc.MiB
-	// leastRoom holds the largest payload while it is turned into its other form.
+	// leastRoom holds the largest payload while it is converted.
 	leastRoom   = 16 * doc.MiB
 	mostRoom    = 64 << 10 * doc.MiB
 	mostRegions = 8
 )
 
-// Kind is what stands under `clouds`.
+// Kind is the element `aws` of `clouds`.
 func Kind() config.Kind {
 	return config.Kind{Name: "aws", Summary: "Amazon Web Services", New: func() any { s := DefaultSettings(); return &s }}
 }
 
-// DefaultSettings are those of a config that says nothing.
+// DefaultSettings returns the settings of a config that says nothing.
 func DefaultSettings() Settings { return Settings{Room: DefaultRoom, Account: defaultAccount()} }
 
 func defaultAccount() Account { return Account{Queue: DefaultQueue, Wait: DefaultWait} }
@@ -76,8 +76,8 @@ func SettingsOf(of func(kind string) any) *Settings {
 	return &s
 }
 
-// Find gives an account: by its name, else by its number, else the one that is meant
-// where none is named. Both may be "".
+// Find returns an account: by its name, or else by its number, or else the account that is used when none is named.
+// Both may be "".
 func (s *Settings) Find(name, id string) (*Account, error) {
 	if name != "" {
 		if a := s.Accounts[name]; a != nil {
@@ -95,7 +95,7 @@ func (s *Settings) Find(name, id string) (*Account, error) {
 				return a, nil
 			}
 		}
-		if s.Account.ID != "" && s.Account.ID != id { // its role and regions are another one's
+		if s.Account.ID != "" && s.Account.ID != id { // its role and regions belong to another account
 			other := defaultAccount()
 			other.ID = id
 			return &other, nil
@@ -104,13 +104,13 @@ func (s *Settings) Find(name, id string) (*Account, error) {
 	return &s.Account, nil
 }
 
-// Pool are the bounds of calls in a region.
+// Pool returns the bounds of calls in a region.
 func (a *Account) Pool(region string) cloud.PoolBounds {
 	most := cmp.Or(a.Concurrency.In[Region(region)], a.Concurrency.All, DefaultConcurrency)
 	return cloud.PoolBounds{Max: most, Size: a.Queue, Wait: a.Wait}
 }
 
-// DecodeDoc reads the settings with the rules that they must keep.
+// DecodeDoc reads the settings and checks them.
 func (s *Settings) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	type long Settings
 	doc.Decode(n, (*long)(s), ps)
@@ -145,7 +145,7 @@ func (a *Account) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	a.check(n, ps)
 }
 
-// check holds the rules of an account that stands at n.
+// check checks an account that stands at n.
 func (a *Account) check(n *doc.Node, ps *doc.Problems) {
 	wrong := func(key, fix, format string, args ...any) {
 		if at := n.Get(key); at != nil {
@@ -172,7 +172,7 @@ func (a *Account) check(n *doc.Node, ps *doc.Problems) {
 	}
 }
 
-// DecodeDoc reads a number, or one for each region.
+// DecodeDoc reads a number, or a map with one for each region.
 func (c *Concurrency) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	*c = Concurrency{}
 	numbers := map[*doc.Node]int{}
@@ -197,7 +197,7 @@ func (c *Concurrency) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	}
 }
 
-// EncodeDoc writes it as it is read.
+// EncodeDoc writes it in the form in which it is read.
 func (c Concurrency) EncodeDoc() *doc.Node {
 	if len(c.In) == 0 {
 		return doc.EncodeNode(c.All)

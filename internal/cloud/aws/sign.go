@@ -15,8 +15,7 @@ import (
 	"github.com/weir-gateway/weir/internal/base/exchange"
 )
 
-// Signer signs requests to one service. It is safe for concurrent use, and keeps the key
-// that it derives for a day.
+// Signer signs requests to one service. It is safe for concurrent use, and caches the key that it derives for a day.
 type Signer struct {
 	service string
 	signer  *v4.Signer
@@ -29,22 +28,21 @@ func NewSigner(service string) *Signer {
 	return &Signer{service: service, signer: signer, now: time.Now}
 }
 
-// Unsigned stands for the hash of a body that is not signed, which few services take.
+// Unsigned stands for the hash of a body that is not signed. Few services accept it.
 const Unsigned = "UNSIGNED-PAYLOAD"
 
-// TakesUnsigned tells whether a service takes requests whose body is not signed: S3 and VPC
-// Lattice do. Function URLs and API Gateway do not.
+// TakesUnsigned reports whether a service accepts requests whose body is not signed: S3 and VPC Lattice do. Function
+// URLs and API Gateway do not.
 func TakesUnsigned(service string) bool { return service == "s3" || service == "vpc-lattice-svcs" }
 
-// fieldPrefix is that of fields that must be signed.
+// fieldPrefix is the prefix of header fields that must be signed.
 const fieldPrefix = "x-amz-"
 
-// own are the fields of a signature, and what a client may have sent of its own.
+// own are the header fields of a signature. Those that a client has sent are removed.
 var own = []string{"Authorization", "X-Amz-Date", "X-Amz-Security-Token", "X-Amz-Content-Sha256"}
 
-// SignHead adds the fields of a signature to r, of which it signs method, path, query, host
-// and the fields that AWS asks for; all others may still be changed. digest is the SHA-256 of
-// the body in hex, or Unsigned.
+// SignHead adds the header fields of a signature to r. It signs the method, path, query, host and the header fields
+// that AWS requires; all others may still be changed. digest is the SHA-256 of the body in hex, or Unsigned.
 func (s *Signer) SignHead(ctx context.Context, r *http.Request, digest string, who sdk.Credentials, region string) error {
 	head := exchange.RequestHead(r)
 	for _, name := range own {
@@ -71,11 +69,10 @@ func (s *Signer) SignHead(ctx context.Context, r *http.Request, digest string, w
 	return nil
 }
 
-// Spell writes r's query in the one form that all read in the same way.
+// Spell writes r's query in a form that every reader decodes in the same way.
 func Spell(r *http.Request) { r.URL.RawQuery = strings.ReplaceAll(r.URL.RawQuery, "+", "%20") }
 
-// RefusesCredentials tells whether an error of AWS's says that credentials do not count, where
-// others may.
+// RefusesCredentials reports whether an AWS error says that credentials are not valid, and that others may be.
 func RefusesCredentials(name string) bool {
 	switch name {
 	case "ExpiredTokenException", "ExpiredToken", "UnrecognizedClientException", "InvalidClientTokenId", "InvalidSignatureException":
@@ -85,7 +82,7 @@ func RefusesCredentials(name string) bool {
 	}
 }
 
-// RefusesCaller tells whether an error of AWS's says that whoever has signed may not.
+// RefusesCaller reports whether an AWS error says that the signer is not allowed to do this.
 func RefusesCaller(name string) bool {
 	switch name {
 	case "AccessDeniedException", "IncompleteSignatureException", "MissingAuthenticationTokenException", "MissingAuthenticationToken":
@@ -95,17 +92,17 @@ func RefusesCaller(name string) bool {
 	}
 }
 
-// Digest is the hash of a body as signatures have it.
+// Digest returns the hash of a body in the form that signatures use.
 func Digest(body []byte) string {
 	sum := sha256.Sum256(body)
 	return hex.EncodeToString(sum[:])
 }
 
-// Sign adds the fields of a signature to r (Signature Version 4, in the Authorization
-// field). All that r has is signed, but for what AWS leaves out; so it must be as it is
-// sent, its Host too. body is the whole body.
+// Sign adds the header fields of a signature to r (Signature Version 4, in the Authorization header). It signs
+// everything in r except what AWS leaves out, so r must already be as it is sent, including its Host. body is the whole
+// body.
 func (s *Signer) Sign(ctx context.Context, r *http.Request, body []byte, who sdk.Credentials, region string) error {
-	exchange.Plain(r) // the SDK looks into the maps
+	exchange.Plain(r) // the SDK reads the maps directly
 	if err := s.signer.SignHTTP(ctx, who, r, Digest(body), s.service, region, s.now()); err != nil {
 		return fmt.Errorf("signature: %w", err)
 	}

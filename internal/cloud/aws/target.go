@@ -9,11 +9,11 @@ import (
 
 // Target is a function of AWS Lambda.
 type Target struct {
-	Partition string // "aws", "aws-cn"; "" where the name is no ARN
-	Region    string // "" where nothing says it
+	Partition string // "aws", "aws-cn"; "" if the name is not an ARN
+	Region    string // "" if nothing says it
 	Account   string // twelve digits; "" for that of the credentials
 	Name      string
-	Qualifier string // a version or an alias, "" for the latest
+	Qualifier string // a version or an alias; "" for the latest
 }
 
 // The grammar of AWS's API reference (Invoke, FunctionName and Qualifier).
@@ -30,11 +30,10 @@ var (
 
 const mostExternal = 1224
 
-// arnParts are those of arn:aws:lambda:REGION:ACCOUNT:function:NAME.
+// arnParts is the number of parts of arn:aws:lambda:REGION:ACCOUNT:function:NAME.
 const arnParts = 7
 
-// ParseTarget reads NAME[:QUALIFIER][@REGION], or the ARN of a function with or
-// without a qualifier.
+// ParseTarget reads NAME[:QUALIFIER][@REGION], or the ARN of a function with or without a qualifier.
 func ParseTarget(text string) (Target, error) {
 	if strings.HasPrefix(text, "arn:") {
 		return parseARN(text)
@@ -104,13 +103,13 @@ func CheckRole(arn string) error {
 	return nil
 }
 
-// In gives the function of the same name in another region.
+// In returns the function of the same name in another region.
 func (t Target) In(region string) Target {
 	t.Region = region
 	return t
 }
 
-// FunctionName is how the API is told of it, but for the qualifier.
+// FunctionName returns the name that the API is given, without the qualifier.
 func (t Target) FunctionName() string {
 	if t.Account == "" {
 		return t.Name
@@ -118,7 +117,7 @@ func (t Target) FunctionName() string {
 	return "arn:" + t.Partition + ":lambda:" + t.Region + ":" + t.Account + ":function:" + t.Name
 }
 
-// String is the form in which routes write it.
+// String returns the form that routes use.
 func (t Target) String() string {
 	text := t.FunctionName()
 	if t.Qualifier != "" {
@@ -130,7 +129,7 @@ func (t Target) String() string {
 	return text
 }
 
-// suffixes are the domains of partitions, by how their regions begin.
+// suffixes are the domains of partitions, by the prefix of their regions.
 var suffixes = []struct{ prefix, domain string }{
 	{"cn-", "amazonaws.com.cn"},
 	{"us-iso-", "c2s.ic.gov"},
@@ -140,7 +139,7 @@ var suffixes = []struct{ prefix, domain string }{
 	{"eusc-", "amazonaws.eu"},
 }
 
-// Host is where a service of AWS has its API in a region: "lambda.eu-west-1.amazonaws.com".
+// Host returns the host of an AWS service's API in a region: "lambda.eu-west-1.amazonaws.com".
 func Host(service, region string) string {
 	domain := "amazonaws.com"
 	for _, s := range suffixes {

@@ -15,27 +15,27 @@ import (
 	"github.com/weir-gateway/weir/internal/cloud"
 )
 
-// Caller is in whose name what is called. Callers that are equal share their tokens.
+// Caller says who calls what. Equal callers share their tokens.
 type Caller struct {
-	Resource  string // for which the token is: "api://orders", or a client id
-	Client    string // the application, or the managed identity; "" for that of the environment
+	Resource  string // what the token is for: "api://orders", or a client id
+	Client    string // the application or the managed identity; "" for that of the environment
 	Tenant    string // of the application; "" for that of the environment
 	Authority string // "" for that of the environment, or Azure's own
 	given     [sha256.Size]byte
 	bounds    string
 }
 
-// Credentials are those of an application; the zero value means that they are looked for.
+// Credentials are those of an application. The zero value means that they are looked for.
 type Credentials struct {
 	Secret secret.Value
-	// Bounds are those of whoever has given it, within which the authority must be.
+	// Bounds are the bounds of the part of the config that gives the secret. The authority must be within these.
 	Bounds *egress.Bounds
 }
 
-// Token is an access token, kept.
+// Token is a kept access token.
 type Token = cloud.Kept[secret.Value]
 
-// Callers keeps tokens for all who call the same in the same name. It is safe for concurrent use.
+// Callers keeps tokens, one for all users of an equal Caller. It is safe for concurrent use.
 type Callers struct {
 	environment environment
 	kept        cloud.Shared[Caller, *Token]
@@ -44,11 +44,11 @@ type Callers struct {
 // fetchTimeout bounds a fetch.
 const fetchTimeout = 15 * time.Second
 
-// NewCallers makes one that keeps nothing yet.
+// NewCallers returns a Callers that keeps nothing yet.
 func NewCallers() *Callers { return &Callers{environment: system()} }
 
-// Use gives the token of a caller, which is kept until Leave was called as often with the
-// caller that Use has given, too.
+// Use returns the token of a caller, and the caller to pass to Leave. The token is kept until Leave was called with
+// that caller as often as Use.
 func (c *Callers) Use(who Caller, from Credentials, log *slog.Logger) (*Token, Caller) {
 	if !from.Secret.Empty() {
 		who.given, who.bounds = sha256.Sum256([]byte(from.Secret.Reveal())), from.Bounds.String()
@@ -59,10 +59,10 @@ func (c *Callers) Use(who Caller, from Credentials, log *slog.Logger) (*Token, C
 	}), who
 }
 
-// Leave tells that one user less has need of it.
+// Leave says that one user no longer needs the token.
 func (c *Callers) Leave(who Caller) { c.kept.Leave(who) }
 
-// fetcher looks for the identity anew each time, for files change.
+// fetcher looks for the identity anew each time, because files change.
 func (c *Callers) fetcher(who Caller, from Credentials) cloud.Fetch[secret.Value] {
 	asker := cloud.NewAsker(from.Bounds)
 	return func(ctx context.Context) (secret.Value, time.Time, error) {
@@ -86,12 +86,12 @@ func (c *Callers) fetcher(who Caller, from Credentials) cloud.Fetch[secret.Value
 	}
 }
 
-// source is what gives tokens.
+// source issues tokens.
 type source interface {
 	token(ctx context.Context) (answer, error)
 }
 
-// answer is that of a token endpoint. Machines write numbers as texts.
+// answer is the answer of a token endpoint. Metadata services write numbers as strings.
 type answer struct {
 	Token string          `json:"access_token"`
 	In    json.RawMessage `json:"expires_in"` // seconds
@@ -111,7 +111,7 @@ func (a answer) expires(asked time.Time) (time.Time, error) {
 	return time.Time{}, errors.New("the issuer's answer does not say when its token ends")
 }
 
-// mostLife is the longest life of a token that is believed, in seconds: about three years.
+// mostLife is the longest lifetime of a token that is accepted, in seconds: about three years.
 const mostLife = 100_000_000
 
 func number(raw json.RawMessage) (int64, bool) {

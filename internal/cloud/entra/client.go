@@ -10,13 +10,13 @@ import (
 	"github.com/weir-gateway/weir/internal/cloud"
 )
 
-// application is one that proves itself (Microsoft identity platform, "OAuth 2.0 client
-// credentials flow"): by its secret, or by the token of an issuer that it trusts.
+// application is an application that authenticates itself (Microsoft identity platform, "OAuth 2.0 client credentials
+// flow"): with its secret, or with a token of an issuer that it trusts.
 type application struct {
 	asker                               *cloud.Asker
 	authority, tenant, client, resource string
 	secret                              string
-	federated                           string // a file, "" for the secret
+	federated                           string // a file; "" to use the secret
 }
 
 func (a application) token(ctx context.Context) (got answer, err error) {
@@ -36,5 +36,5 @@ func (a application) token(ctx context.Context) (got answer, err error) {
 	return got, err
 }
 
-// scopeOf asks for what the application was given on a resource.
+// scopeOf returns the scope that asks for all permissions that the application was given on a resource.
 func scopeOf(resource string) string { return strings.TrimSuffix(resource, "/.default") + "/.default" }

@@ -10,8 +10,8 @@ import (
 	"github.com/weir-gateway/weir/internal/cloud"
 )
 
-// appService is the identity of an app of App Service, Functions or Container Apps ("Use
-// managed identities", REST endpoint reference).
+// appService is the identity of an app of App Service, Functions or Container Apps ("Use managed identities", REST
+// endpoint reference).
 type appService struct {
 	asker                              *cloud.Asker
 	endpoint, header, resource, client string
@@ -25,8 +25,8 @@ func (a appService) token(ctx context.Context) (got answer, err error) {
 	return got, err
 }
 
-// instance is the identity of a virtual machine, or a node, by its metadata service
-// ("How to use managed identities on an Azure VM to acquire an access token").
+// instance is the identity of a virtual machine or a node, from its metadata service ("How to use managed identities on
+// an Azure VM to acquire an access token").
 type instance struct {
 	asker                  *cloud.Asker
 	base, resource, client string
@@ -43,7 +43,7 @@ func (i instance) token(ctx context.Context) (got answer, err error) {
 	return got, err
 }
 
-// query is that of machines, who take a resource where others take scopes.
+// query returns the query for metadata services, which expect a resource where others expect scopes.
 func query(version, resource, client string) string {
 	q := url.Values{"api-version": {version}, "resource": {strings.TrimSuffix(resource, "/.default")}}
 	if client != "" {

@@ -22,8 +22,8 @@ import (
 // tokenEndpoint is Google's own.
 const tokenEndpoint = "https://oauth2.googleapis.com/token" //nolint:gosec // an address
 
-// serviceAccount is the key of one (Google Identity, "Using OAuth 2.0 for server to server
-// applications"; RFC 7523).
+// serviceAccount is the key of a service account (Google Identity, "Using OAuth 2.0 for server to server applications";
+// RFC 7523).
 type serviceAccount struct {
 	asker    *cloud.Asker
 	email    string
@@ -64,7 +64,7 @@ func parseKey(text string) (*rsa.PrivateKey, error) {
 	if block.Type == "RSA PRIVATE KEY" {
 		key, err := x509.ParsePKCS1PrivateKey(block.Bytes)
 		if err != nil {
-			return nil, errors.New("it is no RSA key") // err may quote it
+			return nil, errors.New("it is no RSA key") // err may quote the key
 		}
 		return key, nil
 	}
@@ -92,7 +92,7 @@ func (s serviceAccount) accessToken(ctx context.Context) (string, error) {
 	return answer.access()
 }
 
-// exchange has the issuer give a token for what the account signs.
+// exchange gets a token from the issuer for claims that the account signs.
 func (s serviceAccount) exchange(ctx context.Context, claims map[string]any) (answer accessAnswer, err error) {
 	now := s.now()
 	maps.Copy(claims, map[string]any{"iss": s.email, "sub": s.email, "aud": s.endpoint, "iat": now.Unix(), "exp": now.Add(time.Hour).Unix()})
@@ -106,7 +106,7 @@ func (s serviceAccount) exchange(ctx context.Context, claims map[string]any) (an
 	return answer, err
 }
 
-// sign makes a JSON Web Token of claims (RFC 7515, RS256).
+// sign makes a JSON Web Token from claims (RFC 7515, RS256).
 func (s serviceAccount) sign(claims map[string]any) (string, error) {
 	head := map[string]any{"alg": "RS256", "typ": "JWT"}
 	if s.keyID != "" {
@@ -131,7 +131,7 @@ func (s serviceAccount) sign(claims map[string]any) (string, error) {
 	return text + "." + base64.RawURLEncoding.EncodeToString(signature), nil
 }
 
-// user is somebody who has signed in by gcloud (RFC 6749 section 6).
+// user is a person who has signed in with gcloud (RFC 6749 section 6).
 type user struct {
 	asker               *cloud.Asker
 	id, secret, refresh string
@@ -157,8 +157,8 @@ func (p parser) user(text []byte) (source, error) {
 	return user{p.asker, f.ID, f.Secret, f.Refresh, f.Endpoint}, nil
 }
 
-// idToken fails: what Google gives people is a token for gcloud, whatever the audience
-// that is asked for (Google Cloud, "Get an ID token").
+// idToken fails: Google gives people a token for gcloud, whatever audience is asked for (Google Cloud, "Get an ID
+// token").
 func (user) idToken(context.Context, string) (string, error) {
 	return "", errors.New("the credentials are a person's (authorized_user), for whom Google makes no ID token of another audience; " +
 		"write `identity: NAME@PROJECT.iam.gserviceaccount.com`, a service account that this person may speak for")

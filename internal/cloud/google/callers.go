@@ -14,43 +14,43 @@ import (
 	"github.com/weir-gateway/weir/internal/cloud"
 )
 
-// Caller is in whose name whom is called. Callers that are equal share their tokens.
+// Caller says who calls whom. Equal callers share their tokens.
 type Caller struct {
 	Audience    string
-	Impersonate string // the service account that is spoken for, "" for the one that is found
-	Delegates   string // those between, by commas, each of which may speak for the next
+	Impersonate string // the service account that is impersonated; "" for the one that is found
+	Delegates   string // the accounts in between, separated by commas; each may impersonate the next
 	given       [sha256.Size]byte
 	bounds      string
 }
 
-// Credentials are where a caller's are: the zero value means those that Google's tools would find.
+// Credentials say where a caller's credentials are. The zero value means those that Google's tools would find.
 type Credentials struct {
-	// Given is the content of a file of credentials; empty where they are to be found.
+	// Given is the content of a credential file; empty if credentials are to be found.
 	Given secret.Value
-	// Bounds are those of whoever has given them, within which their issuer must be.
+	// Bounds are the bounds of the part of the config that gives them. Their issuer must be within these.
 	Bounds *egress.Bounds
 }
 
-// Token is an ID token, kept.
+// Token is a kept ID token.
 type Token = cloud.Kept[secret.Value]
 
-// Callers keeps tokens for all who call the same in the same name. It is safe for concurrent use.
+// Callers keeps tokens, one for all users of an equal Caller. It is safe for concurrent use.
 type Callers struct {
 	finder finder
 	iam    string
 	kept   cloud.Shared[Caller, *Token]
 }
 
-// fetchTimeout bounds a fetch, which may need several questions.
+// fetchTimeout bounds a fetch, which may need several requests.
 const fetchTimeout = 20 * time.Second
 
-// NewCallers makes one that keeps nothing yet.
+// NewCallers returns a Callers that keeps nothing yet.
 func NewCallers() *Callers {
 	return &Callers{finder: environment(), iam: "https://iamcredentials.googleapis.com"}
 }
 
-// Use gives the token of a caller, which is kept until Leave was called as often with the
-// caller that Use has given, too.
+// Use returns the token of a caller, and the caller to pass to Leave. The token is kept until Leave was called with
+// that caller as often as Use.
 func (c *Callers) Use(who Caller, from Credentials, log *slog.Logger) (*Token, Caller) {
 	if !from.Given.Empty() {
 		who.given, who.bounds = sha256.Sum256([]byte(from.Given.Reveal())), from.Bounds.String()
@@ -61,10 +61,10 @@ func (c *Callers) Use(who Caller, from Credentials, log *slog.Logger) (*Token, C
 	}), who
 }
 
-// Leave tells that one user less has need of it.
+// Leave says that one user no longer needs the token.
 func (c *Callers) Leave(who Caller) { c.kept.Leave(who) }
 
-// Check says what is wrong with credentials that are given, without asking anybody.
+// Check says what is wrong with given credentials, without any request.
 func Check(from Credentials) error {
 	_, err := open(from)
 	return err
@@ -75,7 +75,7 @@ func open(from Credentials) (source, error) {
 	return p.parse([]byte(from.Given.Reveal()))
 }
 
-// fetcher looks for credentials anew each time, for files change.
+// fetcher looks for credentials anew each time, because files change.
 func (c *Callers) fetcher(who Caller, from Credentials) cloud.Fetch[secret.Value] {
 	asker := cloud.NewAsker(nil)
 	find := func() (source, error) { return c.finder.find(asker) }
@@ -100,7 +100,7 @@ func (c *Callers) fetcher(who Caller, from Credentials) cloud.Fetch[secret.Value
 	}
 }
 
-// token asks for one.
+// token gets an ID token from s, or with its access token for the account that is impersonated.
 func (who Caller) token(ctx context.Context, s source, asker *cloud.Asker, iam string) (string, error) {
 	if who.Impersonate == "" {
 		return s.idToken(ctx, who.Audience)
@@ -116,18 +116,18 @@ func (who Caller) token(ctx context.Context, s source, asker *cloud.Asker, iam s
 	return account{iam, who.Impersonate, delegates}.idToken(ctx, asker, access, who.Audience)
 }
 
-// source is what credentials give.
+// source is where credentials get tokens from.
 type source interface {
-	// idToken gives an ID token for an audience.
+	// idToken returns an ID token for an audience.
 	idToken(ctx context.Context, audience string) (string, error)
-	// accessToken gives an access token for Google's APIs.
+	// accessToken returns an access token for Google's APIs.
 	accessToken(ctx context.Context) (string, error)
 }
 
-// scope is that of access tokens: what they may be used for, roles say.
+// scope is the scope of access tokens. Roles limit what they may be used for.
 const scope = "https://www.googleapis.com/auth/cloud-platform"
 
-// accessAnswer is that of a token endpoint (RFC 6749 section 5.1).
+// accessAnswer is the answer of a token endpoint (RFC 6749 section 5.1).
 type accessAnswer struct {
 	Access string `json:"access_token"`
 	ID     string `json:"id_token"`

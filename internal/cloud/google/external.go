@@ -14,20 +14,20 @@ import (
 	"github.com/weir-gateway/weir/internal/cloud"
 )
 
-// external is workload identity federation: a token of another issuer is exchanged for
-// one of Google's (AIP-4117; RFC 8693).
+// external is workload identity federation: a token of another issuer is exchanged for one of Google's (AIP-4117; RFC
+// 8693).
 type external struct {
 	asker    *cloud.Asker
 	audience string
 	kind     string
 	endpoint string
-	id       string // of the client, "" for none
+	id       string // of the client; "" for none
 	secret   string
 	subject  subject
-	who      account // with email "" where nobody is spoken for
+	who      account // has the email "" if no account is impersonated
 }
 
-// subject is where the other issuer's token is found.
+// subject says where the other issuer's token is found.
 type subject struct {
 	File    string
 	URL     string
@@ -85,7 +85,7 @@ func (p parser) external(text []byte) (source, error) {
 	return e, nil
 }
 
-// idToken needs an account: the federated identity itself has only access tokens.
+// idToken needs a service account: the federated identity itself gets only access tokens.
 func (e external) idToken(ctx context.Context, audience string) (string, error) {
 	if e.who.email == "" {
 		return "", errors.New("the credentials name no service account (service_account_impersonation_url), and only those have ID tokens; " +
@@ -126,10 +126,10 @@ func (e external) federated(ctx context.Context) (string, error) {
 	return answer.access()
 }
 
-// mostSubject is how large a token of another issuer may be.
+// mostSubject is the maximum size of another issuer's token.
 const mostSubject = 64 << 10
 
-// token reads it anew each time, for it is replaced before it ends.
+// token reads the token anew each time, because it is replaced before it expires.
 func (s subject) token(ctx context.Context, asker *cloud.Asker) (string, error) {
 	var text []byte
 	var err error

@@ -10,26 +10,25 @@ import (
 	"github.com/weir-gateway/weir/internal/cloud"
 )
 
-// parser reads files of credentials.
+// parser reads credential files.
 type parser struct {
 	asker *cloud.Asker
-	// given tells that the config gives them. What a file of workload identity federation
-	// names is then not read and not asked: whoever may write a route may not read any
-	// file of the gateway's thereby, and have it sent where he likes (Google,
-	// "Externally sourced credentials").
+	// given says that the content stands in the config. Files of workload identity federation are then refused, so
+	// nothing that they name is read or asked. Otherwise anyone who may write a route could read any file of the
+	// gateway and have it sent wherever they like (Google, "Externally sourced credentials").
 	given bool
 }
 
-// file is what all kinds have in common, and what tells them apart.
+// file is what all kinds of credential files have in common, and what tells them apart.
 type file struct {
 	Type     string
 	Universe string `json:"universe_domain"`
 }
 
-// universe is the only one that is known.
+// universe is the only universe that is known.
 const universe = "googleapis.com"
 
-// parse gives what a file of credentials holds.
+// parse returns the source that a credential file describes.
 func (p parser) parse(text []byte) (source, error) {
 	var f file
 	if err := json.Unmarshal(text, &f); err != nil {
@@ -90,14 +89,14 @@ func (p parser) impersonated(text []byte) (source, error) {
 	return impersonation{p.asker, from, who}, nil
 }
 
-// accountOf reads the address of the IAM Credentials API at which an account is spoken for.
+// accountOf reads an address of the IAM Credentials API at which an account is impersonated.
 func accountOf(address string, delegates []string) (account, error) {
 	base, behind, ok := strings.Cut(address, "/v1/projects/-/serviceAccounts/")
 	email, _, _ := strings.Cut(behind, ":")
 	if !ok || email == "" {
 		return account{}, errors.New("service_account_impersonation_url is none of the IAM Credentials API")
 	}
-	for i, d := range delegates { // they may stand there as names of resources
+	for i, d := range delegates { // they may be full resource names
 		delegates[i] = d[strings.LastIndex(d, "/")+1:]
 	}
 	return account{base, email, delegates}, nil

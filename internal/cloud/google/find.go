@@ -11,9 +11,8 @@ import (
 	"github.com/weir-gateway/weir/internal/cloud"
 )
 
-// finder looks for Application Default Credentials in Google's order: the file that
-// GOOGLE_APPLICATION_CREDENTIALS names, the one that `gcloud auth application-default
-// login` has written, and the metadata server of the machine.
+// finder looks for Application Default Credentials in Google's order: the file that GOOGLE_APPLICATION_CREDENTIALS
+// names, the file that `gcloud auth application-default login` has written, and the machine's metadata server.
 type finder struct {
 	getenv func(string) string
 	home   func() (string, error)
@@ -39,7 +38,7 @@ func (f finder) find(asker *cloud.Asker) (source, error) {
 	return f.machine(asker), nil
 }
 
-// gcloud is the folder of gcloud's own files.
+// gcloud returns the folder of gcloud's own files.
 func (f finder) gcloud() string {
 	if named := f.getenv("CLOUDSDK_CONFIG"); named != "" {
 		return named

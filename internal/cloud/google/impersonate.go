@@ -9,7 +9,7 @@ import (
 	"github.com/weir-gateway/weir/internal/cloud"
 )
 
-// account is a service account as the IAM Credentials API speaks for it.
+// account is a service account that is impersonated through the IAM Credentials API.
 type account struct {
 	api       string // "https://iamcredentials.googleapis.com"
 	email     string
@@ -33,7 +33,7 @@ func (a account) ask(ctx context.Context, asker *cloud.Asker, access, method str
 	}, into)
 }
 
-// idToken is method projects.serviceAccounts.generateIdToken.
+// idToken calls the method projects.serviceAccounts.generateIdToken.
 func (a account) idToken(ctx context.Context, asker *cloud.Asker, access, audience string) (string, error) {
 	var answer struct{ Token string }
 	if err := a.ask(ctx, asker, access, "generateIdToken", map[string]any{"audience": audience, "includeEmail": true}, &answer); err != nil {
@@ -45,7 +45,7 @@ func (a account) idToken(ctx context.Context, asker *cloud.Asker, access, audien
 	return answer.Token, nil
 }
 
-// accessToken is method projects.serviceAccounts.generateAccessToken.
+// accessToken calls the method projects.serviceAccounts.generateAccessToken.
 func (a account) accessToken(ctx context.Context, asker *cloud.Asker, access string) (string, error) {
 	var answer struct{ AccessToken string }
 	if err := a.ask(ctx, asker, access, "generateAccessToken", map[string]any{"scope": []string{scope}}, &answer); err != nil {
@@ -54,7 +54,7 @@ func (a account) accessToken(ctx context.Context, asker *cloud.Asker, access str
 	return accessAnswer{Access: answer.AccessToken}.access()
 }
 
-// impersonation is an account that is spoken for by another source.
+// impersonation is an account that another source impersonates.
 type impersonation struct {
 	asker *cloud.Asker
 	from  source

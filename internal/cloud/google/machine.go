@@ -10,15 +10,15 @@ import (
 	"github.com/weir-gateway/weir/internal/cloud"
 )
 
-// machine is the metadata server, which gives tokens of the account that the machine, the
-// pod or the service has (Compute Engine, "Verify VM identity"; GKE, workload identity).
+// machine is the metadata server, which issues tokens of the account that the machine, the pod or the service has
+// (Compute Engine, "Verify VM identity"; GKE, workload identity).
 type machine struct {
 	asker *cloud.Asker
 	base  string
 }
 
-// hostVariable names another metadata server than the usual one, whose address needs no
-// name to be looked up.
+// hostVariable names a metadata server other than the usual one. The usual one is an IP address, so no name has to be
+// looked up.
 const (
 	hostVariable = "GCE_METADATA_HOST"
 	usualHost    = "169.254.169.254"
@@ -49,7 +49,7 @@ func (m machine) accessToken(ctx context.Context) (string, error) {
 	return answer.access()
 }
 
-// explain says what else could be done where there is no metadata server.
+// explain says what else could be done if there is no metadata server.
 func (machine) explain(err error) error {
 	if err == nil {
 		return nil

@@ -16,13 +16,13 @@ const RegionPlace = "{region}"
 // Target is a function of Google Cloud: a service of Cloud Run, or a function of Cloud Functions.
 type Target struct {
 	text    string
-	pattern string // its URL, with RegionPlace where a region is known or to come
-	region  string // "" where the URL says none
-	project string // its id or its number, "" where a URL says none
+	pattern string // its URL, with RegionPlace where a region is known or still missing
+	region  string // "" if the URL names none
+	project string // its id or its number; "" if the URL names none
 }
 
-// The grammars of Google's names (Cloud Run: service names; Cloud Functions: function
-// names; Resource Manager: project ids; projects have numbers, too).
+// The grammars of Google's names (Cloud Run: service names; Cloud Functions: function names; Resource Manager: project
+// ids). Projects also have numbers.
 var (
 	nameForm    = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9_-]{0,62}$`)
 	regionForm  = regexp.MustCompile(`^[a-z]+-[a-z]+\d{1,2}$`)
@@ -106,18 +106,18 @@ func CheckAccount(email string) error {
 	return nil
 }
 
-// Regional tells whether the address has a place for a region.
+// Regional reports whether the address has a place for a region.
 func (t Target) Regional() bool { return strings.Contains(t.pattern, RegionPlace) }
 
-// Region is where the target says that it is, "" where it does not.
+// Region returns the region that the target names, or "".
 func (t Target) Region() string { return t.region }
 
-// Project is the id or the number of its project, "" where a URL says none.
+// Project returns the id or the number of the target's project, or "" if its URL names none.
 func (t Target) Project() string { return t.project }
 
-// In is the function's URL in a region, without a slash at its end; the region counts only
-// where Regional is true.
+// In returns the function's URL in a region, without a trailing slash. The region has an effect only if Regional is
+// true.
 func (t Target) In(region string) string { return strings.ReplaceAll(t.pattern, RegionPlace, region) }
 
-// String is how it was written.
+// String returns the target as it was written.
 func (t Target) String() string { return t.text }

@@ -20,13 +20,13 @@ type call struct {
 	*Function
 
 	r     *http.Request
-	path  string // of the request, as it is sent behind the site's own
+	path  string // the request's path, which is sent after the site's own
 	body  *source
 	round cloud.Round
 	term  cloud.Term
 }
 
-// end gives back what the call holds, once.
+// end releases what the call holds, once.
 func (c *call) end() {
 	c.term.End()
 	if c.body != nil {
@@ -34,8 +34,8 @@ func (c *call) end() {
 	}
 }
 
-// Pass sends r to the function, at an escaped path behind the function's own, and gives
-// its answer. It keeps the rules of package exchange for backends.
+// Pass sends r to the function, at an escaped path that is appended to the function's own, and returns its answer. It
+// keeps the rules of package exchange for backends.
 func (f *Function) Pass(r *http.Request, path string) (*http.Response, error) {
 	c := &call{Function: f, r: r, path: path}
 	ctx := c.term.Begin(r.Context(), time.Duration(f.timeout.Load()))
@@ -58,7 +58,7 @@ func (f *Function) Pass(r *http.Request, path string) (*http.Response, error) {
 	return res, nil
 }
 
-// follow has the call end with the answer's body.
+// follow makes the call end with the answer's body.
 func (c *call) follow(res *http.Response) {
 	if b, ok := res.Body.(interface{ OnEnd(e exchange.Ending) }); ok {
 		b.OnEnd(exchange.EndingFunc(func(error) { c.end() }))
@@ -67,7 +67,7 @@ func (c *call) follow(res *http.Response) {
 	res.Body = &endingBody{res.Body, c.end}
 }
 
-// endingBody is for a body that cannot tell when it ends.
+// endingBody wraps a body that cannot report its end.
 type endingBody struct {
 	io.ReadCloser
 
@@ -79,8 +79,8 @@ func (b *endingBody) Close() error {
 	return b.ReadCloser.Close() //nolint:wrapcheck // it is only passed on
 }
 
-// source is the client's body, of which no attempt but the first one that reads gets
-// anything. It is closed when the call has ended.
+// source is the client's body. Only the first attempt that reads it gets anything. It is closed when the call has
+// ended.
 type source struct {
 	io.ReadCloser
 
@@ -93,16 +93,16 @@ func (s *source) Read(p []byte) (int, error) {
 	return s.ReadCloser.Read(p) //nolint:wrapcheck // it is only passed on
 }
 
-// Close is an attempt's, after which another one may follow.
+// Close is called by an attempt. It does nothing, because another attempt may follow.
 func (*source) Close() error { return nil }
 
 func (s *source) close() {
 	if !s.closed.Swap(true) {
-		_ = s.ReadCloser.Close() // the call is over, whatever it says
+		_ = s.ReadCloser.Close() // the call is over, so an error does not matter
 	}
 }
 
-// replayable tells whether another attempt could send the body from its start.
+// replayable reports whether another attempt could send the body from its start.
 func (c *call) replayable() bool {
 	return c.body == nil || c.r.GetBody != nil || !c.body.begun.Load()
 }
@@ -140,7 +140,7 @@ func (c *call) run(ctx context.Context) (*http.Response, error) {
 	}
 }
 
-// prune takes away the fields that the platform believes.
+// prune removes the header fields that the platform would trust.
 func (c *call) prune() {
 	if c.Drop == nil {
 		return
@@ -150,15 +150,15 @@ func (c *call) prune() {
 
 var folding = strings.NewReplacer("_", "-", ".", "-")
 
-// fold is a field's name as the most lenient function reads it.
+// fold returns a header field's name in the form in which the most lenient function reads it.
 func fold(name string) string { return folding.Replace(strings.ToLower(name)) }
 
-// next gives the site to try.
+// next returns the site to try.
 func (c *call) next() *Site {
 	return c.Sites[c.round.Next(len(c.Sites), func(i int) bool { return c.Sites[i].rest.Resting() })]
 }
 
-// try sends the request once; ok where the answer is passed on.
+// try sends the request once. ok says that the answer can be passed on.
 func (c *call) try(ctx context.Context, at *Site) (res *http.Response, o outcome, ok bool) {
 	out, err := c.outbound(ctx, at)
 	if err != nil {
@@ -187,7 +187,7 @@ func (c *call) try(ctx context.Context, at *Site) (res *http.Response, o outcome
 	return res, o, ok
 }
 
-// judge asks for another proof where this one was not accepted.
+// judge judges an answer, and fetches another proof if this one was not accepted.
 func (c *call) judge(ctx context.Context, res *http.Response, proof Proof) Verdict {
 	v := c.Judge(res, proof)
 	if v.Renew && proof.Refused != nil {
@@ -196,8 +196,8 @@ func (c *call) judge(ctx context.Context, res *http.Response, proof Proof) Verdi
 	return v
 }
 
-// outbound makes the request of one attempt, whose head is its own: the one before may
-// still be on its way.
+// outbound makes the request of one attempt. It has a head of its own, because the previous attempt's request may still
+// be on its way.
 func (c *call) outbound(ctx context.Context, at *Site) (*http.Request, error) {
 	out := c.r.WithContext(ctx)
 	exchange.OwnHead(out)
@@ -215,8 +215,8 @@ func (c *call) outbound(ctx context.Context, at *Site) (*http.Request, error) {
 	return out, err //nolint:wrapcheck // from memory, which does not fail
 }
 
-// Aim makes r a request to a function that is called at a URL, by a host, at an escaped path behind
-// its own.
+// Aim turns r into a request to a function at a URL, with host as its Host and an escaped path that is appended to the
+// function's own.
 func Aim(r *http.Request, at *url.URL, host, path string) (err error) {
 	target := *r.URL
 	target.Scheme, target.Host = at.Scheme, at.Host
@@ -228,7 +228,7 @@ func Aim(r *http.Request, at *url.URL, host, path string) (err error) {
 	return nil
 }
 
-// join puts a request's path behind the function's own.
+// join appends a request's path to the function's own.
 func join(before, path string) string {
 	before = strings.TrimSuffix(before, "/")
 	if path == "" && before == "" {

@@ -11,7 +11,7 @@ import (
 	"github.com/weir-gateway/weir/internal/wire/transport"
 )
 
-// Times of connections to platforms, which are far.
+// The timeouts of connections to platforms, which are far away.
 const (
 	connect = 2 * time.Second
 	idle    = 20 * time.Second
@@ -21,8 +21,8 @@ const (
 type Connection struct {
 	Secure bool
 	H2     bool
-	// Name is what a certificate is for, where that is not the host that is connected to; it
-	// counts only with Secure.
+	// Name is the name that the certificate must be for, if that is not the host that is connected to. It is ignored
+	// without Secure.
 	Name string
 }
 
@@ -32,12 +32,12 @@ type connectionKey struct {
 	bounds string
 }
 
-// Connections are shared by functions. The zero value has none; it is safe for concurrent use.
+// Connections are the connections that functions share. The zero value has none; it is safe for concurrent use.
 type Connections struct {
 	all cloud.Shared[connectionKey, *transport.Transport]
 }
 
-// Use gives connections within bounds, until leave is called.
+// Use returns connections within bounds, which may be used until leave is called.
 func (c *Connections) Use(like Connection, bounds *egress.Bounds) (send http.RoundTripper, leave func()) {
 	if !like.Secure {
 		like.Name = ""
@@ -46,7 +46,7 @@ func (c *Connections) Use(like Connection, bounds *egress.Bounds) (send http.Rou
 	t := c.all.Use(key, func() (*transport.Transport, func()) {
 		o := transport.Options{Protocol: transport.HTTP, Connect: connect, Idle: idle, Bounds: bounds}
 		if like.Secure {
-			o.TLS, _ = transport.Identity{ServerName: like.Name}.TLS() // fails for a CA alone, of which there is none
+			o.TLS, _ = transport.Identity{ServerName: like.Name}.TLS() // fails for a CA alone, and there is none
 		}
 		switch {
 		case like.H2 && like.Secure:
@@ -60,7 +60,7 @@ func (c *Connections) Use(like Connection, bounds *egress.Bounds) (send http.Rou
 	return t, func() { c.all.Leave(key) }
 }
 
-// Address is a URL whose host has its port.
+// Address returns u with an explicit port in its host.
 func Address(u *url.URL) *url.URL {
 	made := *u
 	if u.Port() == "" {

@@ -18,51 +18,51 @@ import (
 type Site struct {
 	Name string   // for status: the region, or the host
 	URL  *url.URL // of the function: scheme, host with its port, and the path before the request's
-	Host string   // that the function is called by
+	Host string   // the Host of requests to the function
 	Send http.RoundTripper
-	// Prove adds to a request's head what proves who is calling; nil for nothing. The error is
-	// a *fault.Fault or a context's.
+	// Prove adds to a request's head what proves who is calling; nil: nothing is added. The error is a *fault.Fault or
+	// that of a context.
 	Prove func(ctx context.Context, head exchange.Head) (Proof, error)
 	// Calls bounds the calls of all functions that the platform counts together.
 	Calls *cloud.Pool
-	// Problem is why the last proof could not be had; nil where nothing is proved.
+	// Problem returns why the last proof could not be obtained; nil if nothing is proved.
 	Problem func() error
 
 	rest cloud.Rest
 	ends []func()
 }
 
-// OnClose has f called when the site's Function is closed. It is for before that one is made.
+// OnClose registers f to be called when the site's Function is closed. It must be called before that Function is made.
 func (s *Site) OnClose(f func()) { s.ends = append(s.ends, f) }
 
-// Proof is what a request was sent with.
+// Proof is the proof that a request was sent with.
 type Proof struct {
-	// Refused tells that the proof was not accepted, and answers whether another one may
-	// be; nil where there is no other.
+	// Refused says that the proof was not accepted, and returns whether another one may be. It is nil if there is no
+	// other proof.
 	Refused func(context.Context) bool
-	// Ours tells that a refusal of who is calling can only mean the gateway: the request
-	// bears nobody else's proof.
+	// Ours says that a refusal of the caller can only mean the gateway, because the request carries no one else's
+	// proof.
 	Ours bool
 }
 
-// Options make a Function.
+// Options configure a Function.
 type Options struct {
 	Name     string // in the config, with its scheme: "gcf:orders"
 	Platform string // as people call it: "Google Cloud"
 	Sites    []*Site
-	// Drop picks fields that never pass from clients, by a name in lower case in which `_`
-	// and `.` are `-`; nil: none.
+	// Drop selects header fields that never pass from clients, by their names in lower case with `_` and `.` replaced
+	// by `-`; nil: none.
 	Drop func(name string) bool
-	// Judge tells what the head of an answer means; nil: Plain.
+	// Judge says what the head of an answer means; nil: Plain.
 	Judge    func(res *http.Response, proof Proof) Verdict
 	Log      *slog.Logger
 	Life     *telemetry.Function
 	Attempts *telemetry.Backend
 }
 
-// Bounds are what may change while a function is called.
+// Bounds may change while a function is called.
 type Bounds struct {
-	// Timeout is for the answer's head, with all attempts.
+	// Timeout bounds the time until the answer's head, with all attempts.
 	Timeout time.Duration
 	Pool    cloud.PoolBounds
 }
@@ -91,8 +91,7 @@ func (f *Function) RoundTrip(r *http.Request) (*http.Response, error) {
 	return f.Pass(r, r.URL.EscapedPath())
 }
 
-// Close gives back what the sites have used with others. Requests under way keep what they
-// have, and go on.
+// Close releases what the sites share with others. Requests under way keep what they hold, and go on.
 func (f *Function) Close(context.Context) error {
 	for _, s := range f.Sites {
 		for _, end := range s.ends {
@@ -102,7 +101,7 @@ func (f *Function) Close(context.Context) error {
 	return nil
 }
 
-// Tune changes bounds in place, its own and those of all that it is counted with.
+// Tune changes bounds in place: the function's own, and those of the functions that it is counted with.
 func (f *Function) Tune(b Bounds, together cloud.PoolBounds) {
 	for _, s := range f.Sites {
 		s.Calls.Tune(together)
@@ -111,14 +110,14 @@ func (f *Function) Tune(b Bounds, together cloud.PoolBounds) {
 	f.own.Tune(b.Pool)
 }
 
-// Status is a picture of a Function.
+// Status is a snapshot of a Function's state.
 type Status struct {
 	Calls   cloud.PoolStatus
 	Sites   []string
-	Problem string // why the function cannot be called, "" where it can
+	Problem string // why the function cannot be called; "" if it can
 }
 
-// Status tells how it is now.
+// Status returns the current state.
 func (f *Function) Status() Status {
 	s := Status{Calls: f.own.Status()}
 	for _, at := range f.Sites {

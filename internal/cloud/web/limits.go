@@ -8,18 +8,18 @@ import (
 	"github.com/weir-gateway/weir/internal/cloud"
 )
 
-// Limits bound how much of a function, or of an app of several, is used. Platforms have bounds
-// of their own.
+// Limits bound how much of a function, or of an app that is several functions, is used. Platforms have limits of their
+// own.
 type Limits struct {
 	Concurrency int           `doc:"concurrency,omitzero" example:"50" help:"Requests to this function or app at once; no bound where nothing is said."`
 	Queue       int           `doc:"queue" example:"1000" help:"Requests that may wait for one of these to end; one more is answered with 429."`
 	Wait        time.Duration `doc:"wait" example:"5s" help:"How long a request may wait; then it is answered with 503."`
 }
 
-// DefaultLimits are those of a function that says nothing.
+// DefaultLimits returns the limits of a function that sets none.
 func DefaultLimits() Limits { return Limits{Queue: DefaultQueue, Wait: DefaultWait} }
 
-// Mistakes are what is wrong with limits.
+// Mistakes returns what is wrong with the limits.
 func (l Limits) Mistakes() []error {
 	var list []error
 	if l.Concurrency < 0 || l.Concurrency > MostAtOnce {
@@ -34,7 +34,7 @@ func (l Limits) Mistakes() []error {
 	return list
 }
 
-// Bounds are those of a function with limits and a time-out.
+// Bounds returns the bounds of a function with these limits and a timeout.
 func (l Limits) Bounds(timeout time.Duration) Bounds {
 	return Bounds{Timeout: timeout, Pool: cloud.PoolBounds{Max: cmp.Or(l.Concurrency, MostAtOnce), Size: l.Queue, Wait: l.Wait}}
 }

@@ -11,15 +11,15 @@ import (
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
 
-// Settings are what a config says under `clouds` of a platform whose functions are called
-// over HTTP: of all of them together.
+// Settings are what a config says under `clouds` about a platform whose functions are called over HTTP. They apply to
+// all of its functions together.
 type Settings struct {
 	Concurrency int           `doc:"concurrency,omitzero" help:"calls at once, of all functions that are counted together; no bound unless said" example:"500"`
 	Queue       int           `doc:"queue" help:"calls that may wait for one of these to end" example:"1000"`
 	Wait        time.Duration `doc:"wait" help:"how long a call may wait" example:"5s"`
 }
 
-// The defaults, and the bounds of what makes sense.
+// The defaults, and the limits of sensible values.
 const (
 	DefaultQueue = 1000
 	DefaultWait  = 5 * time.Second
@@ -28,14 +28,14 @@ const (
 	mostWait     = 5 * time.Minute
 )
 
-// Kind is what stands under `clouds` by that name.
+// Kind is the element of `clouds` with that name.
 func Kind(name, summary string) config.Kind {
 	return config.Kind{Name: name, Summary: summary, New: func() any { s := defaultSettings(); return &s }}
 }
 
 func defaultSettings() Settings { return Settings{Queue: DefaultQueue, Wait: DefaultWait} }
 
-// SettingsOf finds those of a platform among those of all (config.Clouded).
+// SettingsOf finds the settings of a platform among those of all platforms (config.Clouded).
 func SettingsOf(name string, of func(kind string) any) Settings {
 	if s, ok := of(name).(*Settings); ok {
 		return *s
@@ -43,12 +43,12 @@ func SettingsOf(name string, of func(kind string) any) Settings {
 	return defaultSettings()
 }
 
-// Pool are the bounds of what is counted together.
+// Pool returns the bounds of the functions that are counted together.
 func (s Settings) Pool() cloud.PoolBounds {
 	return cloud.PoolBounds{Max: cmp.Or(s.Concurrency, MostAtOnce), Size: s.Queue, Wait: cmp.Or(s.Wait, DefaultWait)}
 }
 
-// DecodeDoc reads the settings with the rules that they must keep.
+// DecodeDoc reads the settings and checks them.
 func (s *Settings) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	type long Settings
 	doc.Decode(n, (*long)(s), ps)
@@ -74,16 +74,15 @@ func (Settings) DocSchema() *doc.Schema {
 	return doc.SchemaOf(reflect.TypeFor[long]())
 }
 
-// Together are the functions that are counted together: those of an account in a region,
-// either of which may be unknown.
+// Together identifies functions that are counted together: those of an account in a region. Either may be unknown.
 type Together struct{ Account, Region string }
 
-// Pools are those of a platform. The zero value has none; it is safe for concurrent use.
+// Pools are the pools of a platform. The zero value has none; it is safe for concurrent use.
 type Pools struct {
 	all cloud.Shared[Together, *cloud.Pool]
 }
 
-// Use gives the pool of those, until leave is called.
+// Use returns the pool of the functions that of identifies, which may be used until leave is called.
 func (p *Pools) Use(of Together, bounds cloud.PoolBounds) (pool *cloud.Pool, leave func()) {
 	pool = p.all.Use(of, func() (*cloud.Pool, func()) { return cloud.NewPool(bounds), nil })
 	return pool, func() { p.all.Leave(of) }

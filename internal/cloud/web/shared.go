@@ -7,8 +7,7 @@ import (
 	"github.com/weir-gateway/weir/internal/cloud"
 )
 
-// Shared is what the functions of a platform share. The zero value has nothing yet; it is safe for
-// concurrent use.
+// Shared is what the functions of a platform share. The zero value is empty; it is safe for concurrent use.
 type Shared struct {
 	connections Connections
 	pools       Pools
@@ -16,16 +15,15 @@ type Shared struct {
 
 // Place is where a function is.
 type Place struct {
-	Together // with which it is counted
-	// Host is that by which it is called, with its port where that is another one than usual,
-	// and for which a certificate must be.
+	Together // identifies the functions that it is counted with
+	// Host is the host that requests name, with its port if that is not the usual one. The certificate must be for it.
 	Host   string
-	Called *url.URL // where it is connected to
+	Called *url.URL // where to connect to
 	H2     bool
 }
 
-// Site makes what a function is in a place. What it has of others ends with the Function that
-// it becomes one of.
+// Site makes a function's Site for a place. What it shares with others is released when the Function that it becomes
+// part of is closed.
 func (s *Shared) Site(at Place, bounds *egress.Bounds, together cloud.PoolBounds) *Site {
 	made := &Site{Name: at.Region, URL: Address(at.Called), Host: at.Host}
 	if at.Region == "" {

@@ -1,7 +1,6 @@
-// Command bare is a Lambda Runtime API and nothing else, for `make bench-functions`
-// to compare with: it runs one program, gives it the bodies of requests as events, one
-// after the other, and answers with what comes back. POST /end ends the program; the
-// next request starts it again.
+// Command bare is a Lambda Runtime API and nothing else, as a baseline for `make bench-functions`. It runs one program,
+// gives it the bodies of requests as events, one after the other, and answers with what it returns. POST /end ends the
+// program; the next request starts it again.
 package main
 
 import (
@@ -45,7 +44,7 @@ func main() {
 	mux.HandleFunc("POST /end", a.end)
 	mux.HandleFunc("/", a.invoke)
 	go serve(clients, mux)
-	_, _ = io.Copy(io.Discard, os.Stdin) // whoever started it closes that
+	_, _ = io.Copy(io.Discard, os.Stdin) // the process that started it closes that
 	a.stop()
 }
 
@@ -54,7 +53,7 @@ func serve(on net.Listener, by http.Handler) {
 	_ = server.Serve(on) // ends with the program
 }
 
-// runtime is the Runtime API, as far as a program needs it that makes no mistakes.
+// runtime is the part of the Runtime API that a program without errors needs.
 func (a *api) runtime() http.Handler {
 	const base = "/2018-06-01/runtime/invocation/"
 	mux := http.NewServeMux()

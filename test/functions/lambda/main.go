@@ -16,7 +16,7 @@ import (
 	"github.com/aws/aws-lambda-go/lambdacontext"
 )
 
-// holdTime is how long /eight/hold takes, so that others must be served elsewhere.
+// holdTime is how long /eight/hold takes, so that other requests must be served elsewhere.
 const holdTime = 100 * time.Millisecond
 
 func main() { lambda.Start(handle) }
@@ -60,7 +60,7 @@ var (
 	here    []chan int
 )
 
-// meet returns once as many requests are in this process as are wanted.
+// meet returns once the wanted number of requests is in this process.
 func meet(wanted int) int {
 	meeting.Lock()
 	together := make(chan int, 1)

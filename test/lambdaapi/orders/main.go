@@ -1,5 +1,5 @@
-// Command orders is a function by AWS's own library, for clients of the Lambda API:
-// the payload tells what it does.
+// Command orders is a function made with AWS's own library, for clients of the Lambda API. The payload says what it
+// does.
 package main
 
 import (
@@ -48,14 +48,14 @@ func handle(ctx context.Context, q question) (any, error) {
 		fmt.Println("a line of " + q.Text) //nolint:forbidigo // a function's output is its log
 	case "big":
 		return strings.Repeat("x", q.Size), nil
-	case "wait": // until the file is there
+	case "wait": // until the file exists
 		for {
 			if _, err := os.Stat(q.File); err == nil {
 				return "waited", nil
 			}
 			time.Sleep(time.Millisecond) //nolint:forbidigo // a function that takes its time
 		}
-	case "note": // what a test finds later
+	case "note": // the test finds it later
 		return nil, os.WriteFile(q.File, []byte(q.Text), 0o600)
 	case "stream":
 		return io.MultiReader(strings.NewReader("first "), strings.NewReader("second")), nil
@@ -80,7 +80,7 @@ func answer(ctx context.Context, q question) (any, error) {
 	return told{q.Text, lc.AwsRequestID, lc.InvokedFunctionArn, lc.ClientContext.Custom, left}, nil
 }
 
-// broken is the end of a stream that has none.
+// broken ends a stream with an error.
 type broken struct{}
 
 func (broken) Read([]byte) (int, error) { return 0, errors.New("the disk is gone") }

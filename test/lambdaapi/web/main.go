@@ -1,4 +1,4 @@
-// Command web is a function that answers events of API Gateway: the query tells what it does.
+// Command web is a function that answers API Gateway events. The query says what it does.
 package main
 
 import (
@@ -41,7 +41,7 @@ func handle(_ context.Context, e events.APIGatewayV2HTTPRequest) (any, error) {
 	case "bad":
 		return map[string]any{"statusCode": 99}, nil
 	}
-	e.RequestContext.RequestID, e.RequestContext.Time, e.RequestContext.TimeEpoch = "", "", 0 // another each time
+	e.RequestContext.RequestID, e.RequestContext.Time, e.RequestContext.TimeEpoch = "", "", 0 // they differ each time
 	delete(e.Headers, "x-request-id")
 	for name := range e.Headers {
 		if strings.HasPrefix(name, "x-forwarded") || name == "forwarded" || strings.HasPrefix(name, "x-amzn-") || name == "traceparent" {

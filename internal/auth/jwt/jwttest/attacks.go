@@ -20,9 +20,9 @@ import (
 	"time"
 )
 
-// Attacks are tokens that look right in all but one thing, by class and name: what RFC 8725
-// warns of, and what was found in others' libraries. They are for Issuer, the audience
-// "shop" and the keys of All. trap is host:port of a server that nobody may ever connect to.
+// Attacks returns, by class and name, tokens that are right in all but one thing: the attacks that RFC 8725 warns of,
+// and those found in other libraries. They are for Issuer, the audience "shop" and the keys of All. trap is the
+// host:port of a server to which nothing may ever connect.
 func Attacks(trap string) map[string]map[string]string {
 	return map[string]map[string]string{
 		"no signature": unsigned(), "a public key as a secret": confused(), "another algorithm": swapped(),
@@ -47,7 +47,7 @@ func unsigned() map[string]string {
 	return list
 }
 
-// encodings are all the ways in which a public key is written down.
+// encodings returns all the forms in which a public key is written.
 func encodings(kid, alg string, public crypto.PublicKey) map[string][]byte {
 	der, err := x509.MarshalPKIXPublicKey(public)
 	if err != nil {
@@ -110,7 +110,7 @@ func swapped() map[string]string {
 	return list
 }
 
-// selfSigned bring their own key, or say where it is.
+// selfSigned returns tokens that bring their own key, or say where it is.
 func selfSigned(address string) map[string]string {
 	list := map[string]string{}
 	for name, private := range Strangers() {
@@ -192,7 +192,7 @@ func extensions() map[string]string {
 	return list
 }
 
-// misspelt are tokens that a lenient reader would read as the right one.
+// misspelt returns tokens that a lenient reader would read as the right one.
 func misspelt() map[string]string {
 	right := Good("rsa", "RS256")
 	parts := strings.Split(right, ".")
@@ -235,8 +235,7 @@ func misspelt() map[string]string {
 
 const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
-// psychic are signatures that broken implementations take for everything, and other
-// encodings of right ones.
+// psychic returns signatures that broken implementations accept for everything, and other encodings of right ones.
 func psychic() map[string]string {
 	list := map[string]string{}
 	for kid, alg := range map[string]string{"p256": "ES256", "p384": "ES384", "p521": "ES512"} {
@@ -318,7 +317,7 @@ func wrongClaims() map[string]string {
 	return list
 }
 
-// bombs cost much to read, or would.
+// bombs returns tokens that are expensive to read for a careless reader.
 func bombs() map[string]string {
 	right := By("RS256", Issued()["rsa"].Private)
 	header := Encode(map[string]any{"alg": "RS256", "kid": "rsa"})

@@ -1,5 +1,5 @@
-// Package jwttest makes tokens for tests: right ones, and such as attackers send. They are
-// made by hand, with the standard library alone, so that what checks them is not what made them.
+// Package jwttest makes tokens for tests: right ones, and ones such as attackers send. It makes them by hand with the
+// standard library alone, so that the code under test does not also make the tokens.
 package jwttest
 
 import (
@@ -22,16 +22,16 @@ import (
 	"time"
 )
 
-// Issuer is who tokens are of.
+// Issuer is the issuer of the tokens.
 const Issuer = "https://id.example.com/"
 
-// Signer is a key that signs, and how it stands in a JWK Set.
+// Signer is a private key with its kid and alg in a JWK Set.
 type Signer struct {
 	KID, Alg string
 	Private  crypto.Signer
 }
 
-// Issued are the keys of the issuer, made once: RSA keys take long.
+// Issued returns the keys of the issuer. They are made once, because RSA keys take long.
 var Issued = sync.OnceValue(func() map[string]Signer {
 	return map[string]Signer{
 		"rsa":  {"rsa", "", NewRSA(2048)},
@@ -43,12 +43,12 @@ var Issued = sync.OnceValue(func() map[string]Signer {
 	}
 })
 
-// Strangers are somebody else's keys, one of each kind.
+// Strangers returns keys of someone else, one of each kind.
 var Strangers = sync.OnceValue(func() map[string]crypto.Signer {
 	return map[string]crypto.Signer{"rsa": NewRSA(2048), "p256": newEC(elliptic.P256()), "ed": newEd()}
 })
 
-// NewRSA makes a key.
+// NewRSA makes an RSA key.
 func NewRSA(bits int) crypto.Signer {
 	k, err := rsa.GenerateKey(rand.Reader, bits)
 	if err != nil {
@@ -73,10 +73,10 @@ func newEd() crypto.Signer {
 	return k
 }
 
-// B64 is base64url without padding.
+// B64 encodes b in base64url without padding.
 func B64(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
 
-// JWK is a public key as RFC 7517 has it.
+// JWK returns a public key in the form of RFC 7517.
 func JWK(kid, alg string, public crypto.PublicKey) map[string]any {
 	m := map[string]any{"use": "sig"}
 	if kid != "" {
@@ -101,7 +101,7 @@ func JWK(kid, alg string, public crypto.PublicKey) map[string]any {
 	return m
 }
 
-// Encode is JSON.
+// Encode returns v as JSON.
 func Encode(v any) []byte {
 	b, err := json.Marshal(v)
 	if err != nil {
@@ -110,7 +110,7 @@ func Encode(v any) []byte {
 	return b
 }
 
-// Set is a JWK Set of signers.
+// Set returns the JWK Set of signers.
 func Set(signers ...Signer) []byte {
 	keys := []any{}
 	for _, s := range signers {
@@ -119,7 +119,7 @@ func Set(signers ...Signer) []byte {
 	return Encode(map[string]any{"keys": keys})
 }
 
-// All is the JWK Set of everything that is issued.
+// All returns the JWK Set of all issued keys.
 func All() []byte {
 	var list []Signer
 	for _, s := range Issued() {
@@ -128,7 +128,7 @@ func All() []byte {
 	return Set(list...)
 }
 
-// Claims are good ones, with changes; a nil value takes one away.
+// Claims returns valid claims with changes; a nil value removes a claim.
 func Claims(changes ...any) []byte {
 	now := time.Now().Unix()
 	m := map[string]any{"iss": Issuer, "aud": "shop", "sub": "ada", "exp": now + 600, "iat": now, "scope": "orders:read orders:write"}
@@ -149,7 +149,7 @@ func Sealed(header, payload []byte, sign func(input []byte) []byte) string {
 	return input + "." + B64(sign([]byte(input)))
 }
 
-// By signs with a key in the way of an algorithm, whether they fit or not.
+// By signs with a key as an algorithm demands, whether they fit each other or not.
 func By(alg string, private crypto.Signer) func([]byte) []byte {
 	return func(input []byte) []byte {
 		newHash, h := sha256.New, crypto.SHA256
@@ -194,11 +194,11 @@ func ByHMAC(secret []byte, h func() hash.Hash) func([]byte) []byte {
 	}
 }
 
-// Good is a right token of a key, with changed claims.
+// Good returns a valid token signed with a key, with changed claims.
 func Good(name, alg string, changes ...any) string {
 	s := Issued()[name]
 	return Sealed(Encode(map[string]any{"alg": alg, "kid": s.KID, "typ": "JWT"}), Claims(changes...), By(alg, s.Private))
 }
 
-// Hashes are those of HMAC's algorithms.
+// Hashes are the hashes of the HMAC algorithms.
 var Hashes = map[string]func() hash.Hash{"HS256": sha256.New, "HS384": sha512.New384, "HS512": sha512.New}
