@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 	}))
 }
 
-// TestFloodsEnd holds how many frames of each kind one connection lasts.
+// TestFloodsEnd checks how many frames of each kind one connection survives.
 func TestFloodsEnd(t *testing.T) {
 	weir := startWeir(t, backend(t))
 	for _, f := range floods() {
@@ -34,8 +34,8 @@ func TestFloodsEnd(t *testing.T) {
 			c := dialHTTP2(t, weir.secure)
 			defer c.conn.Close()
 			got := f.run(c, min(f.times, 2*f.within), true)
-			// A little is under way when the server says GOAWAY, and time pays; package
-			// listen's tests hold the numbers themselves.
+			// A few frames are still under way when the server sends GOAWAY, and passing time allows more. The tests
+			// of package listen check the exact numbers.
 			if !got.over || got.frames > f.within*3/2 {
 				t.Errorf("%v, want the end within %d frames", got, f.within)
 			}
@@ -46,8 +46,8 @@ func TestFloodsEnd(t *testing.T) {
 	}
 }
 
-// TestSlowClientsAreCutOff holds that of clients that take for ever none is left, and
-// that no backend has heard of those that send slowly.
+// TestSlowClientsAreCutOff checks that all clients that take for ever are cut off, and that requests of slow senders
+// never reach a backend.
 func TestSlowClientsAreCutOff(t *testing.T) {
 	for _, s := range slows() {
 		t.Run(s.name, func(t *testing.T) {
@@ -76,13 +76,13 @@ func TestSlowClientsAreCutOff(t *testing.T) {
 	}
 }
 
-// TestSlowClientsCostLittle holds what each client of a crowd takes of memory at most that is waited for, with what it
-// costs to refuse it.
+// TestSlowClientsCostLittle checks how much memory each client of a waiting crowd takes at most, including the cost
+// of refusing it.
 func TestSlowClientsCostLittle(t *testing.T) {
 	if weirtest.RaceEnabled {
 		t.Skip("it would weigh the race detector; `make engine` runs it without")
 	}
-	const crowd, each = 500, 16 << 10 // bytes; it is 8 KB for a head, and 11 for content
+	const crowd, each = 500, 16 << 10 // in bytes; it is 8 KB for a head, and 11 KB for content
 	for _, s := range slows() {
 		if !s.reads {
 			continue
@@ -107,7 +107,7 @@ func TestSlowClientsCostLittle(t *testing.T) {
 	}
 }
 
-// TestAgainstNginx plays everything at full strength against both, and prints it.
+// TestAgainstNginx runs every attack at full strength against Weir and nginx, and prints the results.
 func TestAgainstNginx(t *testing.T) {
 	if !*full {
 		t.Skip("it takes a quarter of an hour; `make bench-abuse` runs it")
@@ -125,7 +125,7 @@ func TestAgainstNginx(t *testing.T) {
 				w := watch(t, s.processes)
 				c := dialHTTP2(t, s.secure)
 				fast := f.run(c, f.times, false)
-				_ = c.conn.Close() // that is the end of it
+				_ = c.conn.Close() // the attack is over
 				<-c.ended
 				cost := w.end(t)
 				c = dialHTTP2(t, s.secure)
@@ -140,7 +140,7 @@ func TestAgainstNginx(t *testing.T) {
 	}
 	report.WriteString("\n| 500 connections, plain HTTP | | open after 3, 12, 32, 65, 100 s | CPU, memory |\n|---|---|---|---|\n")
 	for _, s := range slows() {
-		for _, start := range all() { // in turn: what one holds in the system's buffers, the other would lack
+		for _, start := range all() { // one after the other: they share the system's buffers
 			t.Run(s.name, func(t *testing.T) {
 				server := start(t, address)
 				server.warm(t)

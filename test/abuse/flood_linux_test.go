@@ -18,17 +18,17 @@ import (
 	"github.com/weir-gateway/weir/internal/base/await"
 )
 
-// flood is something that a client of HTTP/2 does again and again on one connection.
+// flood is something that an HTTP/2 client does again and again on one connection.
 type flood struct {
 	name  string
 	times int // at full strength
-	each  int // frames each time
+	each  int // frames per repetition
 	begin func(c *client)
 	do    func(c *client, i int)
-	// within is how many frames Weir takes at most.
+	// within is how many frames Weir accepts at most.
 	within int
-	calm   bool // the GOAWAY says ENHANCE_YOUR_CALM; else any will do
-	inside bool // a header block is open: no other frame may come
+	calm   bool // the GOAWAY must say ENHANCE_YOUR_CALM; otherwise any code will do
+	inside bool // a header block is open: no other frame may follow
 }
 
 func odd(i int) uint32 { return uint32(2*i + 1) }
@@ -52,10 +52,10 @@ func floods() []flood {
 			c.must(c.f.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: c.fields()}))
 		}, do: func(c *client, i int) {
 			c.block.Reset()
-			c.field(fmt.Sprintf("a-%d", i), strings.Repeat("\x00", 15_000)) // not in Huffman's code
+			c.field(fmt.Sprintf("a-%d", i), strings.Repeat("\x00", 15_000)) // not Huffman-coded
 			c.must(c.f.WriteContinuation(1, false, c.block.Bytes()))
 		}},
-		// Each request names a field of 4 kB some 14000 times, in one byte each.
+		// Each request refers to a 4 kB field some 14000 times, with one byte each.
 		{name: "HPACK bomb of 58 MB", times: 2000, each: 1, within: 10, calm: true, begin: func(c *client) {
 			c.block.Reset()
 			c.fields()
@@ -81,7 +81,7 @@ func floods() []flood {
 	}
 }
 
-// client is the attacker's end of a connection. What it does goes into a buffer.
+// client is the attacker's end of a connection. It writes into a buffer.
 type client struct {
 	t     testing.TB
 	conn  net.Conn
@@ -90,17 +90,17 @@ type client struct {
 	block bytes.Buffer
 	hpack *hpack.Encoder
 
-	goaway atomic.Int64  // the code that the server said, -1 while it has said none
-	ended  chan struct{} // closed when the server has closed
+	goaway atomic.Int64  // the code of the server's GOAWAY, -1 before it
+	ended  chan struct{} // closed when the server has closed the connection
 	answer atomic.Int64  // how many streams were answered
 	pongs  atomic.Int64  // how many pings were answered
 }
 
-// dialHTTP2 connects over TLS and says what every client says.
+// dialHTTP2 connects over TLS and sends what every client sends first.
 func dialHTTP2(t testing.TB, address string) *client {
 	t.Helper()
 	conn, err := tls.DialWithDialer(&net.Dialer{Timeout: await.Patience}, "tcp", address,
-		&tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}, MinVersion: tls.VersionTLS12}) // an attacker does not ask who it is
+		&tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}, MinVersion: tls.VersionTLS12}) // an attacker does not check who answers
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,7 +118,7 @@ func dialHTTP2(t testing.TB, address string) *client {
 
 func (c *client) must(err error) {
 	if err != nil {
-		c.t.Fatal(err) // a buffer takes all
+		c.t.Fatal(err) // a write to a buffer cannot fail
 	}
 }
 
@@ -138,7 +138,7 @@ func (c *client) request(stream uint32) {
 	c.must(c.f.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, EndStream: true, EndHeaders: true, BlockFragment: c.fields()}))
 }
 
-// read looks only at the heads of frames, for it must be quicker than the server.
+// read looks only at the headers of frames, because it must be faster than the server.
 func (c *client) read() {
 	defer close(c.ended)
 	r := io.Reader(c.conn)
@@ -162,7 +162,7 @@ func (c *client) read() {
 	}
 }
 
-// over tells that the server has ended the connection, or is about to.
+// over reports whether the server has ended the connection, or is about to.
 func (c *client) over() bool {
 	select {
 	case <-c.ended:
@@ -174,9 +174,9 @@ func (c *client) over() bool {
 
 // outcome is how a connection ended.
 type outcome struct {
-	frames int // that were written before it was known
+	frames int // written before the end was noticed
 	over   bool
-	said   string // of the GOAWAY
+	said   string // the code of the GOAWAY
 }
 
 func (o outcome) String() string {
@@ -186,8 +186,8 @@ func (o outcome) String() string {
 	return fmt.Sprintf("%s after %d", o.said, o.frames)
 }
 
-// run does what f does until the connection ends: in large pieces, or so slowly that
-// little is under way when it does.
+// run repeats what f does until the connection ends: in large pieces, or so slowly that little is under way when it
+// ends.
 func (f *flood) run(c *client, times int, slowly bool) (o outcome) {
 	const piece = 16 << 10
 	deadline := time.Now().Add(attackTime)
@@ -211,7 +211,7 @@ func (f *flood) run(c *client, times int, slowly bool) (o outcome) {
 			o.frames += f.catchUp(c)
 		}
 		_, err := c.buf.WriteTo(c.conn)
-		broken = err != nil // whoever reads may not have seen that end yet
+		broken = err != nil // the reader may not have noticed the end yet
 		if broken || c.over() {
 			break
 		}
@@ -230,8 +230,9 @@ func (f *flood) run(c *client, times int, slowly bool) (o outcome) {
 	return o
 }
 
-// catchUp waits until the server has taken what was written, and gives how many frames that took. The answer to a ping shows
-// it; where none may be sent, that the server has read all, which it does when it has looked at what came before.
+// catchUp waits until the server has processed what was written, and returns how many frames that took. The answer to
+// a ping shows it. Where no ping may be sent, it waits until the server has read everything, which happens only after
+// it has processed what came before.
 func (f *flood) catchUp(c *client) (frames int) {
 	pongs := c.pongs.Load()
 	if !f.inside {

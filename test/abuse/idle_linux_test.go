@@ -16,13 +16,13 @@ import (
 	"github.com/weir-gateway/weir/internal/base/await"
 )
 
-// idleness is how connections came to be idle: a request was answered on each.
+// idleness describes how connections became idle: one request was answered on each.
 type idleness struct {
 	name    string
-	n       int // how many there are
+	n       int // how many connections
 	secure  bool
 	http2   bool
-	guarded bool // the request showed a token, and an expression looked at it
+	guarded bool // the request had a token, and an expression was evaluated on it
 }
 
 func idlenesses() []idleness {
@@ -34,8 +34,7 @@ func idlenesses() []idleness {
 	}
 }
 
-// TestFiguresOfIdleConnections prints what connections take that ask nothing, of either
-// engine and of nginx.
+// TestFiguresOfIdleConnections prints how much memory idle connections take, for each engine and nginx.
 func TestFiguresOfIdleConnections(t *testing.T) {
 	if !*full {
 		t.Skip("it takes minutes; `make bench-idle` runs it")
@@ -50,16 +49,16 @@ func TestFiguresOfIdleConnections(t *testing.T) {
 			t.Run(kind.name, func(t *testing.T) {
 				s := start(t, address)
 				if kind.guarded && s.name == "nginx" {
-					t.SkipNow() // it knows no such guards
+					t.SkipNow() // nginx has no such guards
 				}
-				<-time.After(time.Second) // until what a start takes has been given back
+				<-time.After(time.Second) // until memory that the start used has been released
 				empty := s.processes.memory()
 				conns := settle(t, s, kind)
 				<-time.After(rest)
 				with := s.processes.memory()
 				fmt.Fprintf(&report, "| %d of %s | %s | %v | %v | %s |\n", kind.n, kind.name, s.name, empty, with, with.less(empty).by(kind.n))
 				for _, conn := range conns {
-					_ = conn.Close() // they were only there
+					_ = conn.Close() // they only had to exist
 				}
 			})
 		}
@@ -67,8 +66,8 @@ func TestFiguresOfIdleConnections(t *testing.T) {
 	t.Logf("\n%s", report.String())
 }
 
-// mostConnections is what the limit of open files leaves, here and in a server that keeps a
-// quarter of it for other things.
+// mostConnections returns how many connections the limit on open files allows, in this process and in a server that
+// keeps a quarter of it for other things.
 func mostConnections(t testing.TB) int {
 	t.Helper()
 	var files syscall.Rlimit
@@ -78,8 +77,7 @@ func mostConnections(t testing.TB) int {
 	return int(files.Cur)*3/4 - 500
 }
 
-// settle opens connections from several addresses, has a request answered on each, and
-// gives them.
+// settle opens connections from several addresses, has one request answered on each, and returns them.
 func settle(t testing.TB, s *server, kind idleness) []net.Conn {
 	t.Helper()
 	conns := make([]net.Conn, kind.n)
@@ -110,7 +108,7 @@ func settle(t testing.TB, s *server, kind idleness) []net.Conn {
 	return conns
 }
 
-// ask gives a connection from an address on which one request was answered.
+// ask returns a connection from an address on which one request was answered.
 func ask(s *server, secure bool, from net.IP, request string) (net.Conn, error) {
 	dialer := net.Dialer{Timeout: await.Patience, LocalAddr: &net.TCPAddr{IP: from}}
 	to := s.plain
@@ -136,7 +134,7 @@ func ask(s *server, secure bool, from net.IP, request string) (net.Conn, error) 
 	return conn, err
 }
 
-// idleHTTP2 gives a connection of HTTP/2 on which one request was answered.
+// idleHTTP2 returns an HTTP/2 connection on which one request was answered.
 func idleHTTP2(t testing.TB, s *server) net.Conn {
 	t.Helper()
 	c := dialHTTP2(t, s.secure)

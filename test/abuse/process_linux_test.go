@@ -12,10 +12,10 @@ import (
 	"time"
 )
 
-// processes are those of one server: nginx has a master and a worker.
+// processes are the processes of one server: nginx has a master and a worker.
 type processes []int
 
-// cpu is the processor time that they have used (proc_pid_schedstat).
+// cpu returns the processor time that they have used (proc_pid_schedstat).
 func (p processes) cpu(t testing.TB) time.Duration {
 	t.Helper()
 	var sum time.Duration
@@ -35,7 +35,7 @@ func (p processes) cpu(t testing.TB) time.Duration {
 	return sum
 }
 
-// rss is the memory that they have resident, in bytes.
+// rss returns their resident memory, in bytes.
 func (p processes) rss() int64 {
 	var sum int64
 	for _, pid := range p {
@@ -51,20 +51,20 @@ func (p processes) rss() int64 {
 	return sum
 }
 
-// memory is what a process has of the machine's, in bytes.
+// memory is the memory of a process, in bytes.
 type memory struct {
-	resident  int64 // in all, pages of files included
-	anonymous int64 // of it, what is in no file
+	resident  int64 // total, including pages of files
+	anonymous int64 // the part that belongs to no file
 }
 
-// memory is what they have in sum (proc_pid_status(5)).
+// memory returns the sum of their memory (proc_pid_status(5)).
 func (p processes) memory() (sum memory) {
 	for _, pid := range p {
 		content, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid)) // it may have ended
 		for line := range strings.Lines(string(content)) {
 			var kilobytes int64
 			name, value, _ := strings.Cut(line, ":")
-			_, _ = fmt.Sscan(value, &kilobytes) // others have no number
+			_, _ = fmt.Sscan(value, &kilobytes) // other lines have no number
 			switch name {
 			case "VmRSS":
 				sum.resident += kilobytes << 10
@@ -80,7 +80,7 @@ func (m memory) less(other memory) memory {
 	return memory{m.resident - other.resident, m.anonymous - other.anonymous}
 }
 
-// by is the share of one in n.
+// by formats the share of one in n.
 func (m memory) by(n int) string {
 	return fmt.Sprintf("%.2f, %.2f kB", float64(m.resident)/float64(n)/1e3, float64(m.anonymous)/float64(n)/1e3)
 }
@@ -89,12 +89,11 @@ func (m memory) String() string {
 	return fmt.Sprintf("%.1f, %.1f MB", float64(m.resident)/1e6, float64(m.anonymous)/1e6)
 }
 
-// connections is how many of a server's address the system has, whatever became of
-// them: a closed one with unsent data counts, one that only waits for stray packets
-// does not (proc_pid_net(5)).
+// connections returns how many connections to a server's address the system has, in whatever state. A closed
+// connection with unsent data counts. One that only waits for stray packets does not (proc_pid_net(5)).
 func connections(address string) int {
 	const listening, timeWait = "0A", "06"
-	_, port, _ := net.SplitHostPort(address) // it was served on
+	_, port, _ := net.SplitHostPort(address) // the server listens on it, so it is valid
 	number, _ := strconv.Atoi(port)
 	local := fmt.Sprintf(":%04X", number)
 	n := 0
@@ -110,7 +109,7 @@ func connections(address string) int {
 	return n
 }
 
-// unread is how many bytes of what was written to conn lie at its other end, which is on this machine, too.
+// unread returns how many bytes that were written to conn are unread at its other end, which is on this machine too.
 func unread(conn net.Conn) (bytes int) {
 	hexPort := func(a net.Addr) string { return fmt.Sprintf(":%04X", a.(*net.TCPAddr).Port) }
 	for _, file := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
@@ -118,7 +117,7 @@ func unread(conn net.Conn) (bytes int) {
 		for line := range strings.Lines(string(content)) {
 			fields := strings.Fields(line)
 			if len(fields) > 4 && strings.HasSuffix(fields[1], hexPort(conn.RemoteAddr())) && strings.HasSuffix(fields[2], hexPort(conn.LocalAddr())) {
-				_, _ = fmt.Sscanf(fields[4], "%x:%x", new(int), &bytes) // those to be sent, and these
+				_, _ = fmt.Sscanf(fields[4], "%x:%x", new(int), &bytes) // the send queue, and this receive queue
 			}
 		}
 	}
@@ -128,14 +127,14 @@ func unread(conn net.Conn) (bytes int) {
 // cost is what an attack cost the server.
 type cost struct {
 	cpu  time.Duration
-	peak int64 // memory at its most, beyond what there was before
+	peak int64 // the most memory beyond what was used before
 }
 
 func (c cost) String() string {
 	return fmt.Sprintf("%.2f s, +%.1f MB", c.cpu.Seconds(), float64(c.peak)/1e6)
 }
 
-// watching measures what happens until it is stopped.
+// watching measures a server until it is stopped.
 type watching struct {
 	p    processes
 	cpu  time.Duration

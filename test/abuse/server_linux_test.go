@@ -26,18 +26,17 @@ import (
 // attackTime is how long a flood may take.
 const attackTime = 10 * time.Second
 
-// server is what is attacked.
+// server is the server under attack.
 type server struct {
 	name          string
 	plain, secure string // addresses
 	processes     processes
 }
 
-// largeBytes is the size of the response that slow readers ask for: more than all
-// buffers on its way take.
+// largeBytes is the size of the response that slow readers request: more than fits into all buffers on its way.
 const largeBytes = 16 << 20
 
-// backend is what stands behind either: it takes what comes, and answers.
+// backend starts the backend of either server: it reads whatever arrives, and answers.
 func backend(t testing.TB) string {
 	t.Helper()
 	return countingBackend(t, new(atomic.Int64))
@@ -48,7 +47,7 @@ func countingBackend(t testing.TB, requests *atomic.Int64) string {
 	t.Helper()
 	b := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		requests.Add(1)
-		_, _ = io.Copy(io.Discard, r.Body) // the client is an attacker
+		_, _ = io.Copy(io.Discard, r.Body) // its error does not matter: the client is an attacker
 		if r.URL.Path == "/large" {
 			_, _ = io.CopyN(w, zeros{}, largeBytes)
 			return
@@ -69,7 +68,7 @@ func (zeros) Read(p []byte) (int, error) {
 // start starts a server in front of a backend.
 type start func(t testing.TB, backend string) *server
 
-// all are those that are compared.
+// all returns the servers that are compared.
 func all() []start {
 	return []start{startEngine(config.OwnEngine), startEngine(config.StdEngine), startNginx}
 }
@@ -79,7 +78,7 @@ func startWeir(t testing.TB, backend string) *server {
 	return startEngine(config.OwnEngine)(t, backend)
 }
 
-// startEngine gives what starts Weir with an engine. Behind /guarded a token has to be shown.
+// startEngine returns a start of Weir with an engine. Requests to /guarded must show a token.
 func startEngine(engine config.Engine) start {
 	return func(t testing.TB, backend string) *server {
 		t.Helper()
@@ -121,8 +120,8 @@ http {
 }
 `
 
-// startNginx runs Debian's nginx with its defaults. The sockets are opened here and
-// inherited, as in an upgrade of nginx, so that no port is guessed.
+// startNginx runs Debian's nginx with its defaults. The sockets are opened here and inherited, as in an upgrade of
+// nginx, so that no port has to be guessed.
 func startNginx(t testing.TB, backend string) *server {
 	t.Helper()
 	binary, err := exec.LookPath("nginx")
@@ -136,7 +135,7 @@ func startNginx(t testing.TB, backend string) *server {
 	secure, secureFile := inherited(t)
 	user := ""
 	if os.Getuid() == 0 {
-		user = "user root;" // a worker that is nobody may not read the folder
+		user = "user root;" // an unprivileged worker could not read the folder
 	}
 	write(t, folder, "nginx.conf", fmt.Appendf([]byte(user), nginxConfig, plain, secure, backend))
 	var log await.Text
@@ -180,7 +179,7 @@ func inherited(t testing.TB) (address string, file *os.File) {
 	return l.Addr().String(), file
 }
 
-// children are the processes whose parent is pid.
+// children returns the processes whose parent is pid.
 func children(pid int) (found processes) {
 	content, _ := os.ReadFile(fmt.Sprintf("/proc/%[1]d/task/%[1]d/children", pid)) // it may have none yet
 	for field := range strings.FieldsSeq(string(content)) {
@@ -192,7 +191,7 @@ func children(pid int) (found processes) {
 	return found
 }
 
-// pair makes a folder with a certificate in it.
+// pair makes a folder with a certificate and its key.
 func pair(t testing.TB) (folder string) {
 	t.Helper()
 	folder = t.TempDir()
@@ -207,7 +206,7 @@ func write(t testing.TB, folder, name string, content []byte) {
 	}
 }
 
-// warm lets the server have served somebody.
+// warm sends the server a first request.
 func (s *server) warm(t testing.TB) {
 	t.Helper()
 	client := &http.Client{Transport: &http.Transport{}, Timeout: await.Patience}
@@ -228,6 +227,6 @@ func (s *server) warm(t testing.TB) {
 		t.Fatal(err)
 	}
 	await.That(t, s.name+" answers over HTTP/2", func() bool { return c.answer.Load() > 0 })
-	_ = c.conn.Close() // it has done its work
+	_ = c.conn.Close() // it has served its purpose
 	<-c.ended
 }

@@ -15,9 +15,9 @@ import (
 // slow is something that a client does on many connections, as slowly as it can.
 type slow struct {
 	name string
-	// first is what each connection begins with, and then comes more, once a second.
+	// first is what each connection begins with; after that it sends more once a second.
 	first, more string
-	reads       bool // the client takes what is sent to it
+	reads       bool // the client reads what it is sent
 }
 
 func slows() []slow {
@@ -28,14 +28,14 @@ func slows() []slow {
 	}
 }
 
-// crowd are the connections of one attack.
+// crowd is the set of connections of one attack.
 type crowd struct {
 	conns []net.Conn
 	stop  chan struct{}
 	done  sync.WaitGroup
 }
 
-// gather opens n connections to address and begins the attack on them.
+// gather opens n connections to address and starts the attack on them.
 func gather(t testing.TB, address string, n int, s slow) *crowd {
 	t.Helper()
 	c := &crowd{stop: make(chan struct{})}
@@ -54,7 +54,7 @@ func gather(t testing.TB, address string, n int, s slow) *crowd {
 	return c
 }
 
-// narrow makes the client's window as small as the system lets it.
+// narrow makes the client's receive window as small as the system allows.
 func narrow(_, _ string, raw syscall.RawConn) error {
 	var failed error
 	if err := raw.Control(func(fd uintptr) {
@@ -65,12 +65,12 @@ func narrow(_, _ string, raw syscall.RawConn) error {
 	return failed
 }
 
-// attack goes on until the server has ended the connection, or the crowd goes.
+// attack goes on until the server has ended the connection, or the crowd disperses.
 func (c *crowd) attack(conn net.Conn, s slow) {
 	if s.reads {
 		c.done.Go(func() {
 			_, _ = io.Copy(io.Discard, conn)
-			_ = conn.Close() // as the server did
+			_ = conn.Close() // the server has closed it already
 		})
 	}
 	_, err := io.WriteString(conn, s.first)
@@ -90,7 +90,7 @@ func (c *crowd) attack(conn net.Conn, s slow) {
 func (c *crowd) disperse() {
 	close(c.stop)
 	for _, conn := range c.conns {
-		_ = conn.Close() // that is the end of it
+		_ = conn.Close() // the attack is over
 	}
 	c.done.Wait()
 }

@@ -7,10 +7,10 @@ import (
 	"testing"
 )
 
-// mentioned is a label that the text of an alert names.
+// mentioned matches a label in the text of an alert.
 var mentioned = regexp.MustCompile(`\$labels\.([a-z]+)`)
 
-// TestAlertsFire plays each scene and holds that the alerts that it names fire, and no others.
+// TestAlertsFire plays each scene and checks that exactly the alerts that it names fire.
 func TestAlertsFire(t *testing.T) {
 	all := rules(t)
 	var played []string
@@ -21,7 +21,7 @@ func TestAlertsFire(t *testing.T) {
 			for _, rule := range all {
 				fired := fires(t, known, rule)
 				if rule.Alert == "WeirBackendSlow" && len(s.rings) > 0 && !slices.Contains(s.rings, rule.Alert) {
-					continue // a machine that is busy with other tests makes a few requests slow, and that is no news
+					continue // a machine that is busy with other tests makes a few requests slow
 				}
 				if expected := slices.Contains(s.rings, rule.Alert); expected != (len(fired) > 0) {
 					t.Errorf("%s fires for %v, expected: %v", rule.Alert, fired, expected)
@@ -43,7 +43,7 @@ func TestAlertsFire(t *testing.T) {
 	}
 }
 
-// TestEveryAlertHasItsPlaceInTheRunbook holds what an alert leads to.
+// TestEveryAlertHasItsPlaceInTheRunbook checks where the link of each alert leads.
 func TestEveryAlertHasItsPlaceInTheRunbook(t *testing.T) {
 	runbook := read(t, "docs", "runbook.md")
 	all := rules(t)

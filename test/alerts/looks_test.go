@@ -21,10 +21,10 @@ import (
 	"github.com/weir-gateway/weir/test/weirtest"
 )
 
-// query is one of PromQL, and where it stands.
+// query is a PromQL query, and where it is written.
 type query struct{ at, text string }
 
-// dashboard is what of Grafana's model we look at.
+// dashboard is the part of Grafana's model that the tests use.
 type dashboard struct {
 	UID    string
 	Panels []struct {
@@ -45,8 +45,8 @@ func theDashboard(t *testing.T) dashboard {
 	return d
 }
 
-// queries are those of alerts and dashboard, and what on a page of docs looks like one: code that begins with a
-// metric of ours, of Go's or of the process.
+// queries returns the queries of the alerts and the dashboard, and anything in the docs that looks like one: code
+// that begins with a metric of ours, of Go's or of the process.
 func queries(t *testing.T) []query {
 	t.Helper()
 	var all []query
@@ -76,7 +76,7 @@ func queries(t *testing.T) []query {
 	return all
 }
 
-// lively is a gateway of which as much is counted as one config makes possible.
+// lively returns a scrape of a gateway on which as much is counted as one config makes possible.
 func lively(t *testing.T) string {
 	t.Helper()
 	backend := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
@@ -96,11 +96,11 @@ func lively(t *testing.T) string {
 	}
 	defer held.Close()
 	g.await(`weir_connections_open{socket=":8080"}`)
-	g.get("/", 1) // it is sent away
+	g.get("/", 1) // it is turned away
 	return g.scrape()
 }
 
-// values are what a label of a metric may say, as far as the documents list it.
+// values returns the possible values of a metric's label, as far as the documents list them.
 func values(t *testing.T, metric, label string) []string {
 	t.Helper()
 	if label == "problem" {
@@ -122,10 +122,10 @@ func values(t *testing.T, metric, label string) []string {
 	return nil
 }
 
-// closed are the labels whose values are words of the gateway and not of a config.
+// closed are the labels whose values come from the gateway and not from a config.
 var closed = []string{"problem", "outcome", "state", "reason", "result", "kind"}
 
-// TestWhatIsLookedAtIsCounted holds each metric, label and word of a label that a query asks for against a scrape.
+// TestWhatIsLookedAtIsCounted compares each metric, label and label value in a query with a scrape.
 func TestWhatIsLookedAtIsCounted(t *testing.T) {
 	exposed := map[string]map[string]bool{} // metric -> labels
 	samples(t, lively(t), func(metric labels.Labels, _ float64, _ bool) {
@@ -150,12 +150,12 @@ func TestWhatIsLookedAtIsCounted(t *testing.T) {
 	}
 }
 
-// hold looks whether a selector can select anything.
+// hold checks whether a selector can select anything.
 func hold(t *testing.T, q query, s *parser.VectorSelector, exposed map[string]map[string]bool) {
 	t.Helper()
 	known, ok := exposed[s.Name]
 	if !ok {
-		known, ok = exposed[s.Name+"_count"] // prose calls a histogram by its name
+		known, ok = exposed[s.Name+"_count"] // prose uses the base name of a histogram
 	}
 	if !ok {
 		t.Errorf("%s: nothing counts %s", q.at, s.Name)
@@ -177,8 +177,8 @@ func hold(t *testing.T, q query, s *parser.VectorSelector, exposed map[string]ma
 	}
 }
 
-// TestTheDashboardIsOne holds that its panels can be told apart, ask for the jobs that were chosen, name their lines
-// by what the query gives, and do not lie on each other.
+// TestTheDashboardIsOne checks that the panels can be told apart, query the chosen jobs, name their lines by labels
+// of the query's result, and do not overlap.
 func TestTheDashboardIsOne(t *testing.T) {
 	d := theDashboard(t)
 	if d.UID == "" || len(d.Panels) < 10 {

@@ -1,8 +1,8 @@
-// Package alerts_test holds what operators look at to what the gateway counts. Real gateways are brought into the
-// states that alerts are for and scraped, and Prometheus's own engine evaluates the rules of deploy/prometheus over
-// what was scraped. Queries of the dashboard and on pages are read by its parser.
+// Package alerts_test compares what operators look at with what the gateway counts. Real gateways are brought into
+// the states that the alerts are for, and scraped. Prometheus's own engine then evaluates the rules of
+// deploy/prometheus over the scrapes. Queries of the dashboard and in the docs are parsed with its parser.
 //
-// It is a module of its own, for the gateway needs none of Prometheus's server.
+// It is a module of its own, because the gateway needs none of Prometheus's server.
 package alerts_test
 
 import (
@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 	}))
 }
 
-// read gives a file of the repository.
+// read returns a file of the repository.
 func read(t *testing.T, path ...string) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(append([]string{weirtest.Root()}, path...)...))
@@ -37,15 +37,15 @@ func read(t *testing.T, path ...string) string {
 	return string(text)
 }
 
-// gateway is a running one with its config.
+// gateway is a running gateway with its config.
 type gateway struct {
 	*weirtest.Gateway
 	t     *testing.T
 	path  string
-	state string // its folder; "" where it has none
+	state string // its state folder; "" if it has none
 }
 
-// start serves a config, on one socket that is called :8080 where the config does not say.
+// start serves a config, on one socket that is called :8080 if the config names none.
 func start(t *testing.T, config string) *gateway {
 	t.Helper()
 	g := &gateway{t: t, path: filepath.Join(t.TempDir(), "weir.yaml")}
@@ -64,7 +64,7 @@ func (g *gateway) write(config string) {
 	}
 }
 
-// get asks n times, each time on a new connection. What is answered does not matter.
+// get sends n requests, each on a new connection. The answers do not matter.
 func (g *gateway) get(path string, n int, fields ...string) {
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: time.Minute}
 	for range n {
@@ -84,7 +84,7 @@ func (g *gateway) get(path string, n int, fields ...string) {
 	}
 }
 
-// scrape gives what Prometheus would be told.
+// scrape returns what Prometheus would receive.
 func (g *gateway) scrape() string {
 	g.t.Helper()
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: time.Minute}
@@ -100,7 +100,7 @@ func (g *gateway) scrape() string {
 	return string(text)
 }
 
-// value is what a scrape says of a series, "" where it has none.
+// value returns the value of a series in a scrape, or "" if the scrape does not contain it.
 func (g *gateway) value(series string) string {
 	g.t.Helper()
 	_, rest, _ := strings.Cut(g.scrape(), "\n"+series+" ")
@@ -108,13 +108,13 @@ func (g *gateway) value(series string) string {
 	return value
 }
 
-// await waits until a scrape has a series with some value other than zero.
+// await waits until a scrape has a series with a value other than zero.
 func (g *gateway) await(series string) {
 	g.t.Helper()
 	await.That(g.t, series, func() bool { value := g.value(series); return value != "" && value != "0" })
 }
 
-// grows waits until a series has another value than before something happened.
+// grows waits until a series has another value than before the call of happens.
 func (g *gateway) grows(series string, happens func()) {
 	g.t.Helper()
 	now := g.value(series)

@@ -24,20 +24,20 @@ import (
 // step is the time between scrapes, and between evaluations of rules.
 const step = time.Minute
 
-// lasts is how many steps a state goes on once it has been scraped.
+// lasts is how many steps a state continues after its last scrape.
 const lasts = 20
 
-// instance is one gateway with its scrapes, one step apart; none: it could not be scraped.
+// instance is one gateway, as its scrapes, one step apart. If there are none, the gateway could not be scraped.
 type instance []string
 
-// began is when the first scrape was.
+// began is the time of the first scrape.
 var began = time.Now().Truncate(step)
 
-// past is what Prometheus knows.
+// past is the data that Prometheus has.
 type past []storage.Series
 
-// remember makes the past of instances. After their last scrape they go on as they did before: what is counted grows
-// on, and everything else stays.
+// remember returns the past of instances. After their last scrape they go on as before: counters keep growing, and
+// everything else stays.
 func remember(t *testing.T, instances ...instance) past {
 	t.Helper()
 	var p past
@@ -53,14 +53,14 @@ func remember(t *testing.T, instances ...instance) past {
 	return p
 }
 
-// at is the time of the i-th scrape, in milliseconds since 1970.
+// at returns the time of the i-th scrape, in milliseconds since 1970.
 func at(i int) int64 { return began.Add(time.Duration(i) * step).UnixMilli() }
 
 func named(own labels.Labels, name string) labels.Labels {
 	return labels.NewBuilder(own).Set(model.MetricNameLabel, name).Labels()
 }
 
-// follow gives the series of one instance. One that a scrape does not have has no sample then.
+// follow returns the series of one instance. A series has no sample for a scrape that does not contain it.
 func follow(t *testing.T, own labels.Labels, scrapes instance) past {
 	t.Helper()
 	series, counts := map[string]*promql.Series{}, map[string]bool{}
@@ -81,7 +81,7 @@ func follow(t *testing.T, own labels.Labels, scrapes instance) past {
 		s := series[key]
 		last, growth := s.Floats[len(s.Floats)-1], 0.0
 		if counts[key] && len(scrapes) > 1 {
-			growth = last.F // it began to be counted
+			growth = last.F // the counter has just appeared
 			if len(s.Floats) > 1 {
 				growth -= s.Floats[len(s.Floats)-2].F
 			}
@@ -94,7 +94,7 @@ func follow(t *testing.T, own labels.Labels, scrapes instance) past {
 	return p
 }
 
-// samples tells each series of a scrape to see, and whether it is one that only grows.
+// samples calls see for each series of a scrape, with whether the series only grows.
 func samples(t *testing.T, text string, see func(metric labels.Labels, value float64, counted bool)) {
 	t.Helper()
 	p := textparse.NewPromParser([]byte(text), labels.NewSymbolTable(), false)
@@ -118,7 +118,7 @@ func samples(t *testing.T, text string, see func(metric labels.Labels, value flo
 	}
 }
 
-// Querier lets Prometheus's engine look into the past.
+// Querier gives Prometheus's engine access to the past.
 func (p past) Querier(int64, int64) (storage.Querier, error) {
 	return &storage.MockQuerier{SelectMockFunction: func(_ bool, _ *storage.SelectHints, matchers ...*labels.Matcher) storage.SeriesSet {
 		var found past
@@ -131,7 +131,7 @@ func (p past) Querier(int64, int64) (storage.Querier, error) {
 	}}, nil
 }
 
-// set is what a query has selected.
+// set is the result of a query.
 type set struct {
 	past
 	at storage.Series
@@ -150,7 +150,7 @@ func (s *set) Warnings() annotations.Annotations { return nil }
 
 func language() parser.Parser { return parser.NewParser(parser.Options{}) }
 
-// evaluate asks at each step.
+// evaluate evaluates an expression at each step.
 func evaluate(t *testing.T, p past, expression string) promql.Matrix {
 	t.Helper()
 	engine := promql.NewEngine(promql.EngineOpts{MaxSamples: 1_000_000, Timeout: time.Minute, LookbackDelta: 5 * time.Minute, Parser: language()})
@@ -167,7 +167,7 @@ func evaluate(t *testing.T, p past, expression string) promql.Matrix {
 	if err != nil {
 		t.Fatalf("%s: %v", expression, err)
 	}
-	return slices.Clone(m) // it is the query's own otherwise
+	return slices.Clone(m) // otherwise the query reuses it
 }
 
 // rules reads the alerts as Prometheus does.
@@ -184,7 +184,7 @@ func rules(t *testing.T) []rulefmt.Rule {
 	return all
 }
 
-// fires gives the labels of those for whom a rule's expression has held for as long as it must.
+// fires returns the label sets for which a rule's expression has been true for as long as the rule demands.
 func fires(t *testing.T, p past, rule rulefmt.Rule) []labels.Labels {
 	t.Helper()
 	var all []labels.Labels
@@ -192,7 +192,7 @@ func fires(t *testing.T, p past, rule rulefmt.Rule) []labels.Labels {
 		since := s.Floats[0].T
 		for i, point := range s.Floats {
 			if i > 0 && point.T != s.Floats[i-1].T+step.Milliseconds() {
-				since = point.T // it did not hold in between
+				since = point.T // it was false in between
 			}
 			if point.T-since >= time.Duration(rule.For).Milliseconds() {
 				all = append(all, s.Metric)

@@ -26,13 +26,13 @@ import (
 // scene is a state that gateways are brought into.
 type scene struct {
 	play  func(t *testing.T) []instance
-	rings []string // the alerts that fire then, and no others
+	rings []string // the alerts that must fire then, and no others
 }
 
 // unknown is the scene in which nothing has labels.
 const unknown = "it is not known any more"
 
-// scenes are at least one for each alert.
+// scenes has at least one scene for each alert.
 var scenes = map[string]scene{
 	"all is well": {play: func(t *testing.T) []instance {
 		t.Helper()
@@ -112,7 +112,7 @@ var scenes = map[string]scene{
 			t.Helper()
 			backend := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 				select {
-				case <-time.After(1200 * time.Millisecond): // longer than the alert bears; a slow machine makes it longer yet
+				case <-time.After(1200 * time.Millisecond): // longer than the alert tolerates; a slow machine makes it longer still
 				case <-r.Context().Done():
 				}
 			}))
@@ -195,7 +195,7 @@ var scenes = map[string]scene{
 			g := startKeeping(t, "registry: 127.0.0.1:0\n")
 			g.register(http.MethodPut, "a", "")
 			var file string
-			await.That(t, "it is written", func() bool { // else it could be written as a whole after it was cut off
+			await.That(t, "it is written", func() bool { // otherwise the file could be rewritten as a whole after it was cut off
 				found, _ := filepath.Glob(filepath.Join(g.state, "*", "registry", "registry.db"))
 				if len(found) != 1 {
 					return false
@@ -283,7 +283,7 @@ var scenes = map[string]scene{
 			backend := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-leave }))
 			t.Cleanup(backend.Close)
 			g := startLater(t, "{ queue: 1 }", backend.URL)
-			t.Cleanup(func() { close(leave) }) // before the gateway waits for it
+			t.Cleanup(func() { close(leave) }) // before the gateway waits for the request
 			g.get("/", 1)
 			return []instance{g.goingOn(func() { g.get("/", 3) })}
 		},
@@ -360,8 +360,8 @@ var scenes = map[string]scene{
 	},
 }
 
-// checked is a config with a service whose endpoints answer their checks with these statuses,
-// and requests well.
+// checked is a config with a service whose endpoints answer their checks with these statuses, and requests with
+// success.
 func checked(t *testing.T, statuses ...int) string {
 	t.Helper()
 	config := "routes:\n  GET /: users\nservices:\n  users:\n    health: { path: /healthz, every: 100ms }\n    endpoints:\n"
@@ -377,7 +377,8 @@ func checked(t *testing.T, statuses ...int) string {
 	return config
 }
 
-// strangersToken is a JWT of the issuer, for shop, that ends in the year 2286 and whose signature nobody has made.
+// strangersToken is a JWT that names the issuer and the audience shop, expires in the year 2286, and has an invalid
+// signature.
 const strangersToken = "eyJhbGciOiJSUzI1NiIsImtpZCI6IjEifQ.eyJpc3MiOiJodHRwOi8vMTI3LjAuMC4xOjEvIiwiYXVkIjoic2hvcCIsImV4cCI6OTk5OTk5OTk5OX0.AAAA"
 
 // startLater serves a route whose requests are sent later.
@@ -386,7 +387,7 @@ func startLater(t *testing.T, async, backend string) *gateway {
 	return startKeeping(t, "routes:\n  GET /: { async: "+async+", to: "+backend+" }\n")
 }
 
-// startKeeping starts a gateway that has a state folder.
+// startKeeping starts a gateway with a state folder.
 func startKeeping(t *testing.T, config string) *gateway {
 	t.Helper()
 	g := &gateway{t: t, path: filepath.Join(t.TempDir(), "weir.yaml"), state: t.TempDir()}
@@ -395,7 +396,8 @@ func startKeeping(t *testing.T, config string) *gateway {
 	return g
 }
 
-// register asks the registry about an instance of users, which may be silent for three seconds. What is answered does not matter.
+// register sends the registry a request about an instance of users, whose TTL is three seconds. The answer does not
+// matter.
 func (g *gateway) register(method, id, what string) {
 	g.t.Helper()
 	at := "http://" + g.Registry + "/v1/registry/services/users/instances/" + id + what
@@ -411,7 +413,7 @@ func (g *gateway) register(method, id, what string) {
 	_ = res.Body.Close()
 }
 
-// goingOn scrapes before and after something that happens in each step from then on.
+// goingOn scrapes before and after happens, which goes on happening in each step from then on.
 func (g *gateway) goingOn(happens func()) instance {
 	g.t.Helper()
 	before := g.scrape()
@@ -419,7 +421,7 @@ func (g *gateway) goingOn(happens func()) instance {
 	return instance{before, g.scrape()}
 }
 
-// script is a program of one line.
+// script writes a program that consists of one line.
 func script(t *testing.T, line string) string {
 	t.Helper()
 	if runtime.GOOS == "windows" {
@@ -432,7 +434,7 @@ func script(t *testing.T, line string) string {
 	return path
 }
 
-// certificate writes one that lives for some time, with its key.
+// certificate writes a certificate that is valid for that long, with its key.
 func certificate(t *testing.T, lives time.Duration) (cert, key string) {
 	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

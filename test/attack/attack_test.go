@@ -12,8 +12,8 @@ import (
 // attacks are raw requests by name.
 type attacks map[string][]byte
 
-// TestNobodyComesIn is the table. Each attack is denied, with an answer that blames the
-// client or with none; no backend is called, nor anybody whom an attack names.
+// TestNobodyComesIn runs the table. Each attack is denied, with an answer that blames the client or with no answer.
+// No backend is called, nor any host that an attack names.
 func TestNobodyComesIn(t *testing.T) {
 	w := newWorld(t)
 	for _, class := range []struct {
@@ -54,7 +54,7 @@ func TestNobodyComesIn(t *testing.T) {
 	}
 }
 
-// TestWhoMayComesIn is what the table is held against: the same doors, asked rightly.
+// TestWhoMayComesIn is the control for the table: the same routes admit correct requests.
 func TestWhoMayComesIn(t *testing.T) {
 	w := newWorld(t)
 	bearer := "Authorization: Bearer " + jwttest.Good("p256", "ES256")
@@ -83,8 +83,8 @@ func TestWhoMayComesIn(t *testing.T) {
 	}
 }
 
-// TestATokenGoesWithItsKey is rotation: the token was good, remembered even, and its key is
-// taken out of the file. From then on it is an attack like others.
+// TestATokenGoesWithItsKey tests key rotation: a token was good and even cached, and then its key is removed from the
+// file. From then on the token is denied like any attack.
 func TestATokenGoesWithItsKey(t *testing.T) {
 	w := newWorld(t)
 	withdrawn := get("/admin/x", "Authorization: Bearer "+jwttest.Good("p256", "ES256"))
@@ -94,7 +94,7 @@ func TestATokenGoesWithItsKey(t *testing.T) {
 			t.Fatalf("at first: %d, %d", a, b)
 		}
 	}
-	// A new file in the place of the old one, as mounted secrets change.
+	// A new file replaces the old one, as mounted secrets change.
 	if err := os.WriteFile(w.keys+".new", jwttest.Set(jwttest.Issued()["ed"]), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -113,8 +113,8 @@ func TestATokenGoesWithItsKey(t *testing.T) {
 	}
 }
 
-// TestClaimsOfCallersNeverArrive sends what backends take for the gateway's word, to the
-// room that is open: the request arrives, the words do not.
+// TestClaimsOfCallersNeverArrive sends header fields that backends trust as set by the gateway, on the open route:
+// the request reaches the backend, the fields do not.
 func TestClaimsOfCallersNeverArrive(t *testing.T) {
 	w := newWorld(t)
 	for _, spelling := range identityFields() {
@@ -133,7 +133,7 @@ func TestClaimsOfCallersNeverArrive(t *testing.T) {
 			}
 		}
 	}
-	// The gateway's own word cannot be taken away, nor doubled.
+	// A client can neither remove nor double what the gateway sets.
 	bearer := "Authorization: Bearer " + jwttest.Good("p256", "ES256")
 	for _, field := range []string{"X-User: eve", "x_user: eve", "Connection: X-User", "Connection: close, x-user, X-User", "Trailer: X-User", "TE: trailers"} {
 		if status := w.send(t, request("GET /admin/x", bearer, field)); status != 200 {

@@ -8,8 +8,8 @@ import (
 	"github.com/weir-gateway/weir/internal/auth/jwt/jwttest"
 )
 
-// misplaced are right credentials that stand where none is looked for, or so that two
-// readers would find two.
+// misplaced are valid credentials in a place where none is looked for, or in a form in which two readers would find
+// different ones.
 func misplaced() attacks {
 	token := jwttest.Good("p256", "ES256")
 	list := attacks{
@@ -43,15 +43,15 @@ func misplaced() attacks {
 	for _, field := range []string{"X_API_Key", "X-Api_Key", "x.api.key", "X-API--Key", "XAPIKey", "Api-Key", "Cookie: X-API-Key=x; x-api-key"} {
 		list["in "+field] = get("/partners/x", field+": "+acmeKey)
 	}
-	// A field that Connection names belongs to this connection alone (RFC 9110 section
-	// 7.6.1); what is no credential does not become one by it.
+	// A field that Connection names belongs to this connection only (RFC 9110 section 7.6.1). That does not turn
+	// anything else into a credential.
 	for _, name := range []string{"Authorization", "authorization, close", "X-User"} {
 		list["no token, and Connection: "+name] = request("GET /admin/x", "Connection: "+name, "X-User: ada")
 	}
 	return list
 }
 
-// identityFields are spellings of the fields by which backends here are told who is calling.
+// identityFields returns spellings of the header fields that tell the backends in this test who is calling.
 func identityFields() []string {
 	var list []string
 	for _, name := range []string{"X-User", "X-Partner"} {
@@ -60,7 +60,7 @@ func identityFields() []string {
 	return list
 }
 
-// spoofed say who is calling instead of showing it.
+// spoofed requests claim an identity instead of proving it.
 func spoofed() attacks {
 	list := attacks{}
 	for _, field := range append(identityFields(), "X-Forwarded-User", "X-Remote-User", "Remote-User", "X-Auth-Request-User", "X-Authenticated", "X-Client-Cert", "X-Forwarded-Client-Cert", "X-SSL-Client-Verify", "From") {
@@ -79,7 +79,7 @@ func spoofed() attacks {
 	return list
 }
 
-// addresses say that they come from inside, to a door that only asks for that.
+// addresses claim to come from inside, on a route that only checks that.
 func addresses() attacks {
 	list := attacks{"nothing": request("GET /office/x")}
 	for _, field := range []string{

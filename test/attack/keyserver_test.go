@@ -17,7 +17,7 @@ import (
 	"github.com/weir-gateway/weir/test/weirtest"
 )
 
-// keyServer is one whose mood can change.
+// keyServer is a key server whose behaviour can change.
 type keyServer struct {
 	*httptest.Server
 
@@ -39,10 +39,9 @@ func says(text string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(text)) }
 }
 
-// TestKeyServersThatAreSlowDeadLyingOrRotate holds, for all of them at once: whoever has a
-// token of a key that was good goes on (for a day, which the tests of the package hold), a
-// token of a key that nobody has seen is denied until it can be checked, what a liar would
-// have counts for nothing, and nobody is held for long.
+// TestKeyServersThatAreSlowDeadLyingOrRotate checks the following, for all servers at once. A token of a key that was
+// good stays good (for a day, which the tests of the package check). A token of an unknown key is denied until the
+// key can be checked. Keys that a lying server offers count for nothing. No request is held for long.
 func TestKeyServersThatAreSlowDeadLyingOrRotate(t *testing.T) {
 	const secret = "0123456789abcdef0123456789abcdef"
 	short := jwttest.NewRSA(1024)
@@ -110,8 +109,9 @@ func TestKeyServersThatAreSlowDeadLyingOrRotate(t *testing.T) {
 	for name := range moods {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			// The first fetch was a moment ago: a key that was not in it is nobody's, until the
-			// next one may be made. Then nobody can tell, but where there is a new key.
+			// The first fetch was only a moment ago, so a key that was not in it is invalid (401) until the next
+			// fetch is allowed. After that the key cannot be checked (503), except where the server has rotated to
+			// it.
 			want := map[bool][2]int{false: {204, 503}, true: {401, 204}}[name == "rotates"]
 			deadline := time.Now().Add(patience)
 			status := ask(t, name, unseen)

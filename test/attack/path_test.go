@@ -2,8 +2,8 @@ package attack_test
 
 import "strings"
 
-// ways to /admin/x that begin at the open door, and such as only some servers read so.
-// What is denied is the spelling itself (400), or the room that it leads to (401).
+// ways returns paths to /admin/x that begin at the open route, and some that only certain servers read that way. The
+// gateway denies the spelling itself (400), or the route that it leads to (401).
 func ways() []string {
 	return []string{
 		// dot segments, plain and encoded
@@ -18,11 +18,11 @@ func ways() []string {
 		"/public/%c0%ae%c0%ae/admin/x", "/public/..%c0%afadmin/x", "/public/%e0%80%ae%e0%80%ae/admin/x", "/public/..%c1%9cadmin/x", "/public/%f0%80%80%ae./admin/x", "/public/%uff0e%uff0e/admin/x", "/public/%u002e%u002e/admin/x",
 		// matrix parameters
 		"/public/..;/admin/x", "/public/..;a=b/admin/x", "/public;/../admin/x", "/public/;/../admin/x", "/public/..;%2f/admin/x", "/admin;/x", "/admin;a=b/x", "/;/admin/x", "/public/.;/../admin/x", "/public/..%3b/admin/x",
-		// bytes that end a text somewhere
+		// bytes that end a string in some programs
 		"/public/..%00/admin/x", "/admin%00/x", "/admin/x%00.css", "/public/%0d%0a/../admin/x", "/admin%0a/x",
-		// half escapes
+		// incomplete escapes
 		"/public/%2/../admin/x", "/admin/%", "/admin/%zz", "/public/%2e%2/admin/x",
-		// slashes
+		// repeated slashes
 		"//admin/x", "///admin/x", "/admin//x", "/public//../admin/x",
 		// unreserved characters, encoded
 		"/%61dmin/x", "/%61%64%6d%69%6e/x", "/adm%69n/x",
@@ -31,7 +31,7 @@ func ways() []string {
 	}
 }
 
-// otherRooms are names that some file system or framework takes for /admin, and that lead nowhere here.
+// otherRooms returns names that some file system or framework takes for /admin, and that lead nowhere here.
 func otherRooms() []string {
 	return []string{
 		"/ADMIN/x", "/Admin/x", "/aDmin/x", "/admin./x", "/admin../x", "/admin%20/x", "/admin%2e/x", "/admin~1/x", "/admin::$DATA/x", "/admin%e2%80%8b/x", "/%ef%bd%81dmin/x", "/admin%cc%87/x",
@@ -44,7 +44,7 @@ func paths() attacks {
 	for _, path := range append(ways(), otherRooms()...) {
 		list[path] = get(path, "X-Nothing: 1")
 	}
-	// The same where one door is for every path, and its guard looks at the path.
+	// The same with one route for every path, whose guard looks at the path.
 	for _, path := range ways() {
 		if strings.Contains(path, "?") || strings.Contains(path, "#") {
 			continue
@@ -65,7 +65,7 @@ func pathsOverHTTP2() attacks {
 	return list
 }
 
-// targets are request targets that are no path (RFC 9112 section 3.2).
+// targets are request targets that are not a path (RFC 9112 section 3.2).
 func targets() attacks {
 	list := attacks{}
 	for _, target := range []string{
@@ -76,12 +76,11 @@ func targets() attacks {
 		list["GET "+target] = request("GET " + target)
 		list["OPTIONS "+target] = request("OPTIONS " + target)
 	}
-	delete(list, "OPTIONS *") // which is asked of the gateway itself
+	delete(list, "OPTIONS *") // addressed to the gateway itself
 	return list
 }
 
-// hosts lead to the staff's door however they are spelled, or nowhere: never to the open
-// room that is there for other hosts.
+// hosts lead to the staff's route or nowhere, however they are spelled, and never to the open route for other hosts.
 func hosts() attacks {
 	list := attacks{}
 	for _, host := range []string{

@@ -6,12 +6,12 @@ import (
 	"github.com/weir-gateway/weir/internal/auth/jwt/jwttest"
 )
 
-// overrides are the fields by which frameworks take another method than the request's.
+// overrides returns header fields from which frameworks take another method than the request's.
 func overrides() []string {
 	return []string{"X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override", "x_http_method_override"}
 }
 
-// methods change what nobody may change who shows nothing. Looking at things is open.
+// methods try to change things without a credential. Reading is open.
 func methods() attacks {
 	list := attacks{}
 	for _, method := range []string{"POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "PROPFIND", "get", "Get", "GETT", "DELETE\t", "CONNECT", "PURGE", "QUERY", "M-SEARCH", "GET\x00"} {
@@ -35,7 +35,7 @@ func methods() attacks {
 	return list
 }
 
-// upgrades ask for another protocol before a door, to speak freely behind it.
+// upgrades ask a guarded route for another protocol, to send anything behind the guard afterwards.
 func upgrades() attacks {
 	ws := []string{"Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="}
 	line := func(text string, fields ...string) []byte {
@@ -66,7 +66,7 @@ func upgrades() attacks {
 	return list
 }
 
-// http2Tricks say in HTTP/2 what HTTP/1.1 has no words for.
+// http2Tricks send in HTTP/2 what cannot be expressed in HTTP/1.1.
 func http2Tricks() attacks {
 	const m, s, a, p = ":method", ":scheme", ":authority", ":path"
 	list := attacks{

@@ -16,9 +16,9 @@ import (
 	"github.com/weir-gateway/weir/test/weirtest"
 )
 
-// TestNamesThatLeadInside is DNS rebinding: a group's backend has a name of the Internet, which
-// leads to the gateway's own machine. Whoever runs the gateway may call that, the group may not
-// until it has the right.
+// TestNamesThatLeadInside tests DNS rebinding: the backend of a group has an Internet name that resolves to the
+// gateway's own machine. Routes of the operator may call that address. The group may not, until it is given the
+// right.
 func TestNamesThatLeadInside(t *testing.T) {
 	var calls atomic.Int64
 	inner := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { calls.Add(1) }))

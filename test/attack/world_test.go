@@ -31,13 +31,13 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// acmeKey is an API key that counts.
+// acmeKey is a valid API key.
 const acmeKey = "acme-0123456789abcdef"
 
-// patience bounds one attack; none of them is waited for.
+// patience is the most time that one attack may take; no attack should need it.
 const patience = 30 * time.Second
 
-// house is what is attacked: doors with guards before them, and rooms that should stay empty.
+// house is the config under attack: open routes, and routes whose guards protect the inner backend.
 const house = `
 listen: :8080
 auth:
@@ -56,14 +56,14 @@ routes:
   ANY /forms/**: { auth: customer, to: 'http://%[3]s' }
 `
 
-// world is a gateway with two backends: open is for everybody, inner is guarded.
+// world is a gateway with two backends: open is for everyone, inner is guarded.
 type world struct {
 	gateway     *weirtest.Gateway
 	keys        string // the file of the issuer's keys
 	open, inner atomic.Int64
-	trap        string // an address that nobody may ever connect to
+	trap        string // an address that the gateway must never connect to
 	trapped     atomic.Int64
-	seen        atomic.Pointer[http.Request] // the latest that a backend got
+	seen        atomic.Pointer[http.Request] // the last request that a backend got
 }
 
 func newWorld(t *testing.T) *world {
@@ -105,22 +105,21 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-// calls are how often any backend was reached.
+// calls returns how often any backend was called.
 func (w *world) calls() int64 { return w.open.Load() + w.inner.Load() }
 
-// request is one of HTTP/1.1 with further header lines.
+// request returns an HTTP/1.1 request with further header lines.
 func request(line string, fields ...string) []byte {
 	return []byte(line + " HTTP/1.1\r\nHost: shop.dev\r\n" + strings.Join(append(fields, "Connection: close"), "\r\n") + "\r\n\r\n")
 }
 
-// get asks with a credential.
+// get is a GET request with a credential.
 func get(path, field string) []byte { return request("GET "+path, field) }
 
-// refused stands for the status of what gets no answer but the end.
+// refused stands for the status of a request whose connection ends without an answer.
 const refused = 0
 
-// send sends raw bytes on a connection of their own, and gives the status of the first
-// final answer.
+// send sends raw bytes on a connection of their own, and returns the status of the first final answer.
 func (w *world) send(t *testing.T, raw []byte) int {
 	t.Helper()
 	if bytes.HasPrefix(raw, []byte(http2.ClientPreface)) {
@@ -128,7 +127,7 @@ func (w *world) send(t *testing.T, raw []byte) int {
 	}
 	conn := w.dial(t)
 	defer conn.Close()
-	_, _ = conn.Write(raw) // what is cut off was refused
+	_, _ = conn.Write(raw) // a write that is cut off was refused
 	reader := bufio.NewReader(conn)
 	for {
 		res, err := http.ReadResponse(reader, nil)
@@ -155,7 +154,7 @@ func (w *world) dial(t *testing.T) net.Conn {
 	return conn
 }
 
-// held fails where an attack holds the connection: that is neither an answer nor the end.
+// held fails the test if an attack keeps the connection open without an answer or an end.
 func held(t *testing.T, err error) {
 	t.Helper()
 	if network, ok := errors.AsType[net.Error](err); ok && network.Timeout() {
@@ -163,26 +162,26 @@ func held(t *testing.T, err error) {
 	}
 }
 
-// frames is a request of HTTP/2 by prior knowledge, with the fields exactly as they are
-// given: name, value, name, value.
+// frames returns an HTTP/2 request by prior knowledge, with the header fields exactly as given: name, value, name,
+// value.
 func frames(fields ...string) []byte {
 	var out, block bytes.Buffer
 	out.WriteString(http2.ClientPreface)
 	f, enc := http2.NewFramer(&out, nil), hpack.NewEncoder(&block)
 	for i := 0; i+1 < len(fields); i += 2 {
-		_ = enc.WriteField(hpack.HeaderField{Name: fields[i], Value: fields[i+1]}) // into memory
+		_ = enc.WriteField(hpack.HeaderField{Name: fields[i], Value: fields[i+1]}) // writes to memory
 	}
 	_ = f.WriteSettings()
 	_ = f.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: block.Bytes(), EndHeaders: true, EndStream: true})
 	return out.Bytes()
 }
 
-// h2 is a request of HTTP/2 with the usual pseudo-header fields.
+// h2 returns an HTTP/2 request with the usual pseudo-header fields.
 func h2(method, path string, fields ...string) []byte {
 	return frames(append([]string{":method", method, ":scheme", "http", ":authority", "shop.dev", ":path", path}, fields...)...)
 }
 
-// sendFrames is send over HTTP/2.
+// sendFrames is send for HTTP/2.
 func (w *world) sendFrames(t *testing.T, raw []byte) int {
 	t.Helper()
 	conn := w.dial(t)

@@ -20,7 +20,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// printer says line by line what a test hears.
+// printer logs line by line what is written to it.
 type printer struct{ testing.TB }
 
 func (p printer) Write(text []byte) (int, error) {
@@ -28,14 +28,13 @@ func (p printer) Write(text []byte) (int, error) {
 	return len(text), nil
 }
 
-// inShort is every case for a moment.
+// inShort runs every case for a moment.
 func inShort() options {
 	return options{rounds: 1, time: 200 * time.Millisecond, minutes: 60, peers: "nginx,haproxy,own,std", idle: 100, settle: time.Millisecond, tries: 1}
 }
 
-// TestInShort plays every case with every peer that is there but Caddy, which takes minutes
-// to build. It prints the figures and judges no time: it fails where an answer is wrong or a
-// request is lost.
+// TestInShort runs every case with every available peer except Caddy, which takes minutes to build. It prints the
+// figures and judges no time: it fails if an answer is wrong or a request is lost.
 func TestInShort(t *testing.T) {
 	o := inShort()
 	o.page = filepath.Join(t.TempDir(), "page.md")
@@ -56,7 +55,7 @@ func TestInShort(t *testing.T) {
 	holdPage(t, o.page)
 }
 
-// holdPage holds that figures and plots are written, and what is around them stays.
+// holdPage checks that figures and plots are written, and that the text around them stays.
 func holdPage(t *testing.T, page string) {
 	t.Helper()
 	text, err := os.ReadFile(page)
@@ -90,8 +89,8 @@ func holdPage(t *testing.T, page string) {
 	}
 }
 
-// most is how many pieces of memory the whole of Weir may take for a request, timers and what
-// else it does meanwhile included; on a busy machine that is some more.
+// most is how many allocations the whole of Weir may make per request, including timers and whatever else it does
+// meanwhile; on a busy machine that is a few more.
 var most = map[string]map[string]float64{
 	"get":      {"own": 5, "std": 125},
 	"post":     {"own": 8, "std": 150},
@@ -102,7 +101,7 @@ var most = map[string]map[string]float64{
 	"observed": {"own": 5, "std": 125},
 }
 
-// TestARequestTakesAsLittleMemoryAsIsStated counts allocations in the binary that is served with.
+// TestARequestTakesAsLittleMemoryAsIsStated counts allocations in the binary that would serve in production.
 func TestARequestTakesAsLittleMemoryAsIsStated(t *testing.T) {
 	const requests = 4000
 	o := inShort()

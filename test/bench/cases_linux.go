@@ -9,26 +9,26 @@ import (
 	"time"
 )
 
-// load is what asks a proxy.
+// load is what sends requests to a proxy.
 type load interface {
 	run(d time.Duration, rate int) (tally, error)
 	close() error
 }
 
-// kind is one thing that proxies are measured at.
+// kind is one of the cases in which proxies are measured.
 type kind struct {
 	name    string // on the command line
 	title   string // on the page
-	profile string // of the configs; the cases of one stand together
-	rate    int    // requests a second, 0 for as many as can be
+	profile string // of the configs; cases of one profile stand together
+	rate    int    // requests a second, 0 for as many as possible
 	open    func(*server, *tls.Config) (load, error)
 	reloads bool // the config changes meanwhile
 }
 
-// openRate is the rate at which latency is measured: one that none of the proxies is busy with.
+// openRate is the rate at which latency is measured. It keeps none of the proxies busy.
 const openRate = 5000
 
-// kinds are all of them, in the order of the page.
+// kinds returns all cases, in the order of the page.
 func kinds() []kind {
 	return []kind{
 		{name: "get", title: "GET, 1 KiB", profile: "base", open: plain(64, get("/", nil, small))},
@@ -49,7 +49,7 @@ func kinds() []kind {
 	}
 }
 
-// routesOf gives the paths that a profile has routes for.
+// routesOf returns the paths that a profile has routes for.
 func routesOf(profile string) (paths []string) {
 	for i := range map[string]int{"routes1k": 1000, "routes10k": 10000}[profile] {
 		paths = append(paths, fmt.Sprintf("/svc%d/v1/items", i))
@@ -57,7 +57,7 @@ func routesOf(profile string) (paths []string) {
 	return paths
 }
 
-// tenFields are what a browser sends.
+// tenFields are the header fields that a browser sends.
 var tenFields = []string{
 	"User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0 Safari/537.36",
 	"Accept: text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8", "Accept-Language: en-US,en;q=0.9,de;q=0.8",
@@ -65,13 +65,13 @@ var tenFields = []string{
 	"Sec-Fetch-Dest: document", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Site: same-origin", "Cache-Control: max-age=0",
 }
 
-// get is a GET with these fields, which is answered with a body of a size.
+// get is a GET request with these header fields, which is answered with a body of the given size.
 func get(path string, fields []string, size int) question {
 	lines := strings.Join(append([]string{"GET " + path + " HTTP/1.1", "Host: localhost"}, fields...), "\r\n")
 	return question{requests: [][]byte{[]byte(lines + "\r\n\r\n")}, body: bodyOf(size)}
 }
 
-// fresh is get with other values each time, for who keeps what is the same.
+// fresh is get with different values each time, for proxies that keep what is unchanged.
 func fresh(path string, fields []string, size int) question {
 	const variants = 97
 	q := question{body: bodyOf(size)}
@@ -92,22 +92,22 @@ func post(path string, size int) question {
 	return question{requests: [][]byte{request.Bytes()}, body: bodyOf(size)}
 }
 
-// plain asks over HTTP/1.1.
+// plain sends requests over HTTP/1.1.
 func plain(connections int, q question) func(*server, *tls.Config) (load, error) {
 	return func(s *server, _ *tls.Config) (load, error) { return newLoader(s.Plain, connections, q) }
 }
 
-// everywhere asks for routes from everywhere in a config of so many.
+// everywhere requests routes from all over a config with that many routes.
 func everywhere(routes int) func(*server, *tls.Config) (load, error) {
 	q := question{body: bodyOf(small)}
-	const step = 7919 // is prime, so that all are asked for
+	const step = 7919 // a prime, so that every route is requested
 	for i := range routes {
 		q.requests = append(q.requests, get(fmt.Sprintf("/svc%d/v1/items", i*step%routes), nil, small).requests[0])
 	}
 	return plain(64, q)
 }
 
-// secured asks over HTTP/1.1 over TLS.
+// secured sends requests over HTTP/1.1 with TLS.
 func secured(connections int, q question) func(*server, *tls.Config) (load, error) {
 	return func(s *server, trust *tls.Config) (load, error) {
 		return newCrowd(connections, func() (talker, error) {
@@ -120,7 +120,7 @@ func secured(connections int, q question) func(*server, *tls.Config) (load, erro
 	}
 }
 
-// multiplexed asks over HTTP/2 over TLS.
+// multiplexed sends requests over HTTP/2 with TLS.
 func multiplexed(connections int) func(*server, *tls.Config) (load, error) {
 	return func(s *server, trust *tls.Config) (load, error) {
 		return newCrowd(connections, func() (talker, error) {
@@ -133,7 +133,7 @@ func multiplexed(connections int) func(*server, *tls.Config) (load, error) {
 	}
 }
 
-// echoes talks over WebSockets.
+// echoes exchanges messages over WebSockets.
 func echoes(connections int) func(*server, *tls.Config) (load, error) {
 	return func(s *server, _ *tls.Config) (load, error) {
 		return newCrowd(connections, func() (talker, error) {

@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// writeCertificate makes a certificate for localhost, and who trusts it.
+// writeCertificate makes a certificate for localhost, and returns a pool that trusts it.
 func writeCertificate(folder string) (*x509.CertPool, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

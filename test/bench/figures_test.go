@@ -13,9 +13,9 @@ func TestMiddleAndInterval(t *testing.T) {
 		{[]float64{3}, 3, 3, 3},
 		{[]float64{4, 2}, 3, 2, 4},
 		{[]float64{3, 1, 2}, 2, 1, 3},
-		{[]float64{5, 3, 1, 2, 4}, 3, 1, 5},            // with a chance of 0.94
-		{[]float64{8, 7, 6, 5, 4, 3, 2, 1}, 4.5, 2, 7}, // with one of 0.93; without two more it were 0.71
-		{oneTo(20), 10.5, 6, 15},                       // with one of 0.96
+		{[]float64{5, 3, 1, 2, 4}, 3, 1, 5},            // with a probability of 0.94
+		{[]float64{8, 7, 6, 5, 4, 3, 2, 1}, 4.5, 2, 7}, // with 0.93; without the outer two it would be 0.71
+		{oneTo(20), 10.5, 6, 15},                       // with 0.96
 	} {
 		low, high := interval(c.of)
 		if m := middle(c.of); m != c.middle || low != c.low || high != c.high {

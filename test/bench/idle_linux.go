@@ -12,11 +12,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// holding is the variable that makes this program hold connections: a port and how many.
+// holding is the environment variable that makes this program hold connections. It contains a port and a number of
+// connections.
 const holding = "WEIR_BENCH_HOLD"
 
-// hold opens connections, asks one request over each, says so, and keeps them until its
-// input ends. It is a process of its own for each proxy, for none may have files for all.
+// hold opens connections, sends one request over each, reports that, and keeps the connections until its input ends.
+// It runs as a process of its own for each proxy, because no process may open enough files for all of them.
 func hold(what string, out io.Writer, in io.Reader) error {
 	var port, many int
 	if _, err := fmt.Sscan(what, &port, &many); err != nil {
@@ -53,7 +54,7 @@ type holder struct {
 
 func (h holder) close() error { return errors.Join(h.in.Close(), h.command.Wait()) }
 
-// startHolder returns when all connections are held.
+// startHolder returns once all connections are held.
 func startHolder(port, many int) (holder, error) {
 	program, err := os.Executable()
 	if err != nil {
@@ -82,12 +83,11 @@ func startHolder(port, many int) (holder, error) {
 
 // room is the memory of a peer, in bytes.
 type room struct {
-	begun, worked int // at its start, and after all of the load of the first cases
-	idle          int // with idle connections, after a start
+	begun, worked int // at its start, and after the whole load of the first cases
+	idle          int // with idle connections, after a restart
 }
 
-// idling has all peers keep idle connections at the same time, for their memory takes
-// nothing from each other.
+// idling has all peers hold idle connections at the same time; their memory does not affect each other's.
 func (b *bench) idling() error {
 	return b.with("idle", func(servers []*server) (err error) {
 		var holders []holder

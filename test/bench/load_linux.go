@@ -12,9 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// question is what clients ask again and again.
+// question is a request that clients send again and again.
 type question struct {
-	requests [][]byte // in turn
+	requests [][]byte // sent in turn
 	body     []byte   // of each response
 }
 
@@ -22,8 +22,8 @@ type question struct {
 type tally struct {
 	answers int
 	lost    int             // requests whose connection ended without an answer
-	wrong   string          // the first answer that was not what it had to be
-	waits   []time.Duration // of each answer, from when its request was to be sent
+	wrong   string          // the first answer that was not as expected
+	waits   []time.Duration // of each answer, counted from when its request was due
 	took    time.Duration
 }
 
@@ -33,9 +33,8 @@ func (t *tally) failf(format string, about ...any) {
 	}
 }
 
-// loader asks over connections that are kept, all on one thread, with as little work of its
-// own as can be: it shares a processor with the origin, and what it takes is taken from what
-// the proxy can be asked for.
+// loader sends requests over kept connections, all on one thread, with as little work of its own as possible. It
+// shares a processor with the origin, so what it uses reduces the load that the proxy can get.
 type loader struct {
 	question
 
@@ -53,11 +52,11 @@ type visit struct {
 	fd      int
 	number  int32
 	asked   bool
-	due     time.Time // when its request was to be sent
-	head    []byte    // of the response, as far as it has come
-	missing int       // of the body, once the head is whole
-	leaving bool      // the server will not take another request
-	whole   bool      // the head
+	due     time.Time // when its request was due to be sent
+	head    []byte    // of the response, as far as it has arrived
+	missing int       // of the body, once the head is complete
+	leaving bool      // the server will not accept another request
+	whole   bool      // the head is complete
 }
 
 const largestRead = 256 << 10
@@ -85,7 +84,7 @@ func (l *loader) close() error {
 	return unix.Close(l.poll)
 }
 
-// connect opens a connection in the place of one that has ended.
+// connect opens a connection that replaces one that has ended.
 func (l *loader) connect(v *visit) error {
 	if v.fd >= 0 {
 		_ = unix.Close(v.fd)
@@ -102,10 +101,10 @@ func (l *loader) connect(v *visit) error {
 	)
 }
 
-// run asks for a time and gives what came of it. With a rate, of requests a second, each has
-// a time when it is to be sent, whatever became of those before it, and is waited for since
-// then: who is slow is asked as often as who is not, and requests that stand in line count
-// their wait. Without one, every connection asks as soon as it has its answer.
+// run sends requests for a time and returns the result. With a rate, in requests a second, each request has a time
+// when it is due, whatever happened to earlier requests, and its wait counts from then. A slow proxy thus gets as
+// many requests as a fast one, and the time that requests spend in a queue counts. Without a rate, every connection
+// sends its next request as soon as it has an answer.
 func (l *loader) run(d time.Duration, rate int) (tally, error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -144,7 +143,7 @@ func (l *loader) run(d time.Duration, rate int) (tally, error) {
 	return l.tally, nil
 }
 
-// pause is how long there is nothing to send.
+// pause returns how long there is nothing to send.
 func (l *loader) pause(now, due, end time.Time) time.Duration {
 	if len(l.free) == 0 || !due.Before(end) {
 		return time.Second
@@ -154,7 +153,7 @@ func (l *loader) pause(now, due, end time.Time) time.Duration {
 
 // ask sends the next request over a connection that has none.
 func (l *loader) ask(due time.Time) error {
-	v := l.free[0] // who has rested longest: all are used alike
+	v := l.free[0] // the one that has rested longest, so that all are used alike
 	l.free = l.free[1:]
 	v.asked, v.due = true, due
 	if v.leaving {
@@ -172,7 +171,7 @@ func (l *loader) send(v *visit) error {
 		n, err := unix.Write(v.fd, request)
 		switch {
 		case errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ECONNRESET):
-			if err := l.connect(v); err != nil { // it ended while nothing was under way
+			if err := l.connect(v); err != nil { // it ended while no request was under way
 				return err
 			}
 		case err != nil:
@@ -185,7 +184,7 @@ func (l *loader) send(v *visit) error {
 	}
 }
 
-// await takes what has come.
+// await reads what has arrived.
 func (l *loader) await(events []unix.EpollEvent, pause time.Duration) error {
 	n, err := unix.EpollWait(l.poll, events, 0)
 	if err == nil && n == 0 && pause > 0 {
@@ -206,7 +205,7 @@ func (l *loader) await(events []unix.EpollEvent, pause time.Duration) error {
 	return nil
 }
 
-// read takes what one connection has.
+// read reads what has arrived on one connection.
 func (l *loader) read(v *visit) error {
 	n, err := unix.Read(v.fd, l.buffer)
 	switch {
@@ -222,7 +221,7 @@ func (l *loader) read(v *visit) error {
 	return nil
 }
 
-// left is told of a connection that the server has closed.
+// left handles a connection that the server has closed.
 func (l *loader) left(v *visit) error {
 	if err := l.connect(v); err != nil {
 		return err
@@ -236,7 +235,7 @@ func (l *loader) left(v *visit) error {
 	return nil
 }
 
-// take adds to a response.
+// take adds a piece to a response.
 func (l *loader) take(v *visit, piece []byte) {
 	if !v.whole {
 		was := len(v.head)
@@ -260,7 +259,7 @@ func (l *loader) take(v *visit, piece []byte) {
 	l.free = append(l.free, v)
 }
 
-// begin reads the head of a response, with all its lines.
+// begin parses the head of a response, with all its lines.
 func (l *loader) begin(v *visit, head []byte) {
 	v.whole, v.missing = true, len(l.body)
 	length := -1
@@ -285,7 +284,7 @@ func is(line []byte, name string) bool {
 	return len(line) >= len(name) && bytes.EqualFold(line[:len(name)], []byte(name))
 }
 
-// epollPwait2 waits for a time that need not be whole milliseconds.
+// epollPwait2 waits for a time that need not be in whole milliseconds.
 func epollPwait2(poll int, events []unix.EpollEvent, limit *unix.Timespec) (int, error) {
 	n, _, err := unix.Syscall6(unix.SYS_EPOLL_PWAIT2, uintptr(poll), uintptr(unsafe.Pointer(&events[0])), uintptr(len(events)), //nolint:gosec // the call's own form
 		uintptr(unsafe.Pointer(limit)), 0, 0) //nolint:gosec // as above

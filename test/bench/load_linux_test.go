@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// served runs a server of single answers, and gives its port. What answer gives is the end of
-// the connection where it is "".
+// served runs a server that answers one request after the other, and returns its port. If answer returns "", the
+// server closes the connection.
 func served(t *testing.T, answer func(n int) string) int {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -44,8 +44,8 @@ func answerOf(body string) string {
 	return fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
 }
 
-// TestWhoIsLateIsWaitedForAllTheTime: while the server does nothing for a while, requests
-// go on to be due, and each of them waits since then.
+// TestWhoIsLateIsWaitedForAllTheTime stalls the server for a while: requests continue to be due, and the wait of each
+// counts from when it was due.
 func TestWhoIsLateIsWaitedForAllTheTime(t *testing.T) {
 	const stall, step, many = 200 * time.Millisecond, 10 * time.Millisecond, 30
 	port := served(t, func(n int) string {

@@ -22,31 +22,31 @@ import (
 
 // sample is what one peer did in one case in one round.
 type sample struct {
-	cpu            time.Duration // for each request
-	user           float64       // share of it that was spent in user space
+	cpu            time.Duration // per request
+	user           float64       // share of cpu spent in user space
 	answers        int
 	lost           int
 	perSecond      float64
-	busy           float64 // processors that the proxy took
+	busy           float64 // processors that the proxy used
 	p50, p99, p999 time.Duration
 	longest        time.Duration
 	slow           float64 // share of the answers that took more than a millisecond
-	other          float64 // processors that other programs took meanwhile
-	allocations    float64 // for each request, where the peer says so
+	other          float64 // processors that other programs used meanwhile
+	allocations    float64 // per request, if the peer reports them
 	reloads        int
 }
 
-// quiet is how many processors others may take while a sample is taken.
+// quiet is how many processors other programs may use while a sample is taken.
 const quiet = 0.15
 
-// measure asks a server in one way.
+// measure measures a server in one case.
 func (b *bench) measure(k kind, s *server) (got sample, err error) {
 	l, err := k.open(s, b.trust)
 	if err != nil {
 		return sample{}, err
 	}
 	defer func() { err = errors.Join(err, l.close()) }()
-	if _, err := b.once(k, s, l, b.time/4); err != nil { // what is done only once is done then
+	if _, err := b.once(k, s, l, b.time/4); err != nil { // a first run, for work that is done only once
 		return sample{}, err
 	}
 	for range b.tries {
@@ -94,8 +94,8 @@ func (b *bench) once(k kind, s *server, l load, d time.Duration) (sample, error)
 	return got, nil
 }
 
-// judge holds that all was answered, and rightly. What is lost while another peer's config
-// changes is told, not judged.
+// judge checks that every request was answered, and correctly. Requests that are lost while another peer's config
+// changes are reported but not judged.
 func (t tally) judge(k kind, s *server) error {
 	switch {
 	case t.wrong != "":
@@ -122,11 +122,11 @@ func (t tally) sample() sample {
 // ours is the processor time of this program and of the origin.
 func (b *bench) ours() time.Duration {
 	var now unix.Timespec
-	_ = unix.ClockGettime(unix.CLOCK_PROCESS_CPUTIME_ID, &now) // there is always one
+	_ = unix.ClockGettime(unix.CLOCK_PROCESS_CPUTIME_ID, &now) // this clock always exists
 	return time.Duration(now.Nano()) + b.origin.cpu()
 }
 
-// reloading changes a server's config until it is stopped, four times a second.
+// reloading changes a server's config four times a second until it is stopped.
 func (b *bench) reloading(s *server) (stop func() (int, error)) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done, reloads := make(chan error, 1), 0
@@ -156,7 +156,8 @@ func (b *bench) reloading(s *server) (stop func() (int, error)) {
 	}
 }
 
-// profiling has a Weir write down what it spends a sample's time with, where that is asked for. What it gives waits for that.
+// profiling has a Weir write a profile of a sample's time, if that was asked for. The function that it returns waits
+// until the profile is written.
 func (b *bench) profiling(k kind, s *server) (written func() error) {
 	if b.profile == "" || s.engine == "" {
 		return func() error { return nil }
@@ -166,7 +167,7 @@ func (b *bench) profiling(k kind, s *server) (written func() error) {
 	return func() error { return <-done }
 }
 
-// saveProfile writes a profile of the next d, in whole seconds, to a file of its own in folder.
+// saveProfile writes a profile of the next d, rounded to whole seconds, to a file of its own in folder.
 func (s *server) saveProfile(folder, name string, d time.Duration) error {
 	res, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/debug/pprof/profile?seconds=%d", s.Admin, max(1, int(d.Seconds()))))
 	if err != nil {
@@ -184,8 +185,8 @@ func (s *server) saveProfile(folder, name string, d time.Duration) error {
 	return errors.Join(err, file.Close())
 }
 
-// allocated is how many pieces of memory a Weir has taken since it began, and how many of them
-// it takes to say so; nothing where it is no Weir.
+// allocated returns how many allocations a Weir has made since it started, and how many of them one such query takes.
+// It returns zeros for other peers.
 func (s *server) allocated() (pieces, looking float64) {
 	if s.engine == "" {
 		return 0, 0
@@ -197,7 +198,7 @@ func (s *server) allocated() (pieces, looking float64) {
 		}
 		defer res.Body.Close()
 		n := 0.
-		for lines := bufio.NewScanner(res.Body); lines.Scan(); { // to the end: what is left of the answer would be made beside the sample
+		for lines := bufio.NewScanner(res.Body); lines.Scan(); { // to the end: otherwise the rest of the answer would be produced during the sample
 			if text, ok := strings.CutPrefix(lines.Text(), "go_memstats_mallocs_total "); ok {
 				n, _ = strconv.ParseFloat(text, 64)
 			}
@@ -209,7 +210,7 @@ func (s *server) allocated() (pieces, looking float64) {
 	return second, second - first
 }
 
-// calls counts the system calls of a server for each request, by name.
+// calls counts the system calls of a server per request, by name.
 func (b *bench) calls(s *server) (map[string]float64, error) {
 	strace, err := exec.LookPath("strace")
 	if err != nil {
@@ -219,8 +220,8 @@ func (b *bench) calls(s *server) (map[string]float64, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = l.close() }()              // nothing is told by it
-	if _, err := l.run(b.time/4, 0); err != nil { // connections to the origin are not the question
+	defer func() { _ = l.close() }()              // its error tells nothing
+	if _, err := l.run(b.time/4, 0); err != nil { // a first run: setting up connections to the origin is not measured
 		return nil, err
 	}
 	file := filepath.Join(s.Folder, s.Name+".strace")
@@ -234,8 +235,8 @@ func (b *bench) calls(s *server) (map[string]float64, error) {
 	}
 	s.awaitTracer()
 	t, err := l.run(b.time, 0)
-	_ = tracing.Process.Signal(syscall.SIGINT) // it writes what it has counted
-	_ = tracing.Wait()                         // and says by its exit that it was interrupted
+	_ = tracing.Process.Signal(syscall.SIGINT) // strace then writes its counts
+	_ = tracing.Wait()                         // and its exit code says that it was interrupted
 	if err != nil {
 		return nil, err
 	}
@@ -246,7 +247,7 @@ func (b *bench) calls(s *server) (map[string]float64, error) {
 	return countCalls(string(text), t.answers), nil
 }
 
-// awaitTracer returns when all threads are traced.
+// awaitTracer returns once all threads are traced.
 func (s *server) awaitTracer() {
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); <-time.After(10 * time.Millisecond) {
 		traced := true
@@ -263,7 +264,7 @@ func (s *server) awaitTracer() {
 	}
 }
 
-// callLine is one of strace's table: share, seconds, microseconds, calls, errors, name.
+// callLine is a line of strace's table: share, seconds, microseconds, calls, errors, name.
 var callLine = regexp.MustCompile(`(?m)^\s*[\d.]+\s+[\d.]+\s+\d+\s+(\d+)\s+\d*\s*([a-z_0-9]+)$`)
 
 func countCalls(table string, requests int) map[string]float64 {

@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// bodyOf is content of a size. It repeats itself at no power of two, so that a piece in the
-// wrong place is seen.
+// bodyOf returns content of a given size. Its period is not a power of two, so that a piece in the wrong place is
+// noticed.
 func bodyOf(size int) []byte {
 	body := make([]byte, size)
 	for i := range body {
@@ -24,14 +24,14 @@ func bodyOf(size int) []byte {
 	return body
 }
 
-// The sizes of what is asked for.
+// The sizes of the requested bodies.
 const (
 	small  = 1 << 10
 	medium = 100 << 10
 	large  = 1 << 20
 )
 
-// writeFiles makes what the origin serves.
+// writeFiles writes the files that the origin serves.
 func writeFiles(folder string) error {
 	files := filepath.Join(folder, "www", "file")
 	if err := os.MkdirAll(files, 0o755); err != nil { //nolint:gosec // nginx reads it as somebody else
@@ -42,7 +42,7 @@ func writeFiles(folder string) error {
 		os.WriteFile(filepath.Join(files, "1m"), bodyOf(large), 0o644))    //nolint:gosec // as above
 }
 
-// ownOrigin is an origin for what nginx does not do: it says what it hears.
+// ownOrigin is an origin for what nginx cannot do: it sends back what it receives.
 type ownOrigin struct {
 	http.Server
 
@@ -62,16 +62,16 @@ func startOwnOrigin() (*ownOrigin, error) {
 		}
 		body, err := io.ReadAll(r.Body)
 		if err == nil {
-			_, _ = w.Write(body) // the client sees what is missing
+			_, _ = w.Write(body) // the client notices what is missing
 		}
 	})
 	mux.HandleFunc("GET /own/ws", talkBack)
 	o := &ownOrigin{port: l.Addr().(*net.TCPAddr).Port, Server: http.Server{Handler: mux, ReadHeaderTimeout: patience}} //nolint:forcetypeassert // it is TCP
-	go func() { _ = o.Serve(l) }()                                                                                      // it is closed at the end
+	go func() { _ = o.Serve(l) }()                                                                                      // closed at the end
 	return o, nil
 }
 
-// talkBack is a WebSocket that says each message again.
+// talkBack is a WebSocket that sends each message back.
 func talkBack(w http.ResponseWriter, r *http.Request) {
 	sum := sha1.Sum([]byte(r.Header.Get("Sec-WebSocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11")) //nolint:gosec // as above
 	conn, lines, err := http.NewResponseController(w).Hijack()
@@ -80,7 +80,7 @@ func talkBack(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer conn.Close()
-	_ = conn.SetDeadline(time.Time{}) // a client that is gone ends it
+	_ = conn.SetDeadline(time.Time{}) // it ends when the client is gone
 	_, err = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: "+
 		base64.StdEncoding.EncodeToString(sum[:])+"\r\n\r\n")
 	buffer := make([]byte, 1<<16+8)
@@ -89,7 +89,7 @@ func talkBack(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// echo reads a message of two bytes of length and says it again.
+// echo reads a message with a two-byte length and sends it back.
 func echo(conn io.Writer, in *bufio.Reader, buffer []byte) error {
 	const head, masked = 4, 8
 	if _, err := io.ReadFull(in, buffer[:masked]); err != nil {

@@ -29,32 +29,32 @@ var configs embed.FS
 type peer struct {
 	name    string // on the command line
 	title   string // on the page
-	colour  string // on plots; they are told apart by lightness too
-	config  string // in configs
+	colour  string // on plots; they also differ in lightness
+	config  string // its name in configs
 	version string
 	program string // path
 	engine  string // Weir's
-	// arguments are those of the program; reloading those that let it be told of another config.
+	// arguments returns the arguments of the program; with reloading, also those that let it change its config later.
 	arguments func(config string, reloading bool) []string
-	// reload makes what is in its file serve.
+	// reload makes the server use what is in its config file.
 	reload func(*server) error
 }
 
-// site is what a config is made of.
+// site is the data that a config is made from.
 type site struct {
 	Name, Engine   string
-	Shared, Folder string // of everybody, and of this profile in this round
+	Shared, Folder string // for all peers, and for this profile in this round
 	Profile        string
 	Upstream, Own  int // ports of the origins
-	Plain, Secure  int // and of this proxy
+	Plain, Secure  int // ports of this proxy
 	Admin          int
 	Cores          int
-	Routes         []string // paths, none for one route of everything
-	Generation     int      // of the config
+	Routes         []string // paths; none means one route for everything
+	Generation     int      // of the config; it changes with each reload
 	Small          string
 }
 
-// server is a peer that runs.
+// server is a running peer.
 type server struct {
 	*peer
 	*process
@@ -63,7 +63,7 @@ type server struct {
 	file string
 }
 
-// theirs are the peers, as far as they can be had; missing says why the others cannot.
+// theirs returns the peers that are available; missing says why the others are not.
 func theirs(ctx context.Context, scratch, root string, wanted func(name string) bool, out io.Writer) (found []*peer, missing []string) {
 	all := []*peer{
 		{name: "nginx", title: "nginx", colour: "#7b8794", config: "nginx.conf", reload: signalled(syscall.SIGHUP), arguments: func(config string, _ bool) []string {
@@ -118,13 +118,13 @@ func (p *peer) find(ctx context.Context, scratch, root string, out io.Writer) (e
 		said, err := exec.CommandContext(ctx, "go", "version", "-m", p.program).Output()
 		p.version = regexp.MustCompile(`caddyserver/caddy/v2\s+v(\S+)`).FindStringSubmatch(string(said) + " caddyserver/caddy/v2 v?")[1]
 		return err
-	default: // each has a file of its own, so that they share no memory
+	default: // each has a binary of its own, so that they share no memory
 		p.program = filepath.Join(scratch, "weir-"+p.name)
 		return build(ctx, root, p.program, "./cmd/weir")
 	}
 }
 
-// build makes a program as releases are made.
+// build builds a program as releases are built.
 func build(ctx context.Context, folder, program, what string) error {
 	command := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", program, what)
 	command.Dir, command.Env = folder, append(os.Environ(), "CGO_ENABLED=0")
@@ -134,7 +134,7 @@ func build(ctx context.Context, folder, program, what string) error {
 	return nil
 }
 
-// write makes the config.
+// write writes the config.
 func (s *server) write() error {
 	names := []string{s.config}
 	if s.config == "haproxy.cfg" {
@@ -148,7 +148,7 @@ func (s *server) write() error {
 	return nil
 }
 
-// fill writes one of configs.
+// fill writes a config from one of the templates in configs.
 func fill(name, file string, about any) error {
 	parsed, err := template.ParseFS(configs, "configs/"+name)
 	if err != nil {
@@ -162,7 +162,7 @@ func fill(name, file string, about any) error {
 	return errors.Join(os.WriteFile(whole, text.Bytes(), 0o600), os.Rename(whole, file))
 }
 
-// start runs a peer, which serves when it returns.
+// start runs a peer. When it returns, the peer serves.
 func (p *peer) start(at site, processors []int) (*server, error) {
 	at.Name, at.Engine = p.name, p.engine
 	for _, port := range []*int{&at.Plain, &at.Secure, &at.Admin} {
@@ -187,13 +187,13 @@ func (p *peer) start(at site, processors []int) (*server, error) {
 	return s, nil
 }
 
-// Ports that the system gives to nobody who dials, as all do here without end.
+// Ports that the operating system does not use for outgoing connections, of which there are very many here.
 const lowestPort, highestPort = 10_000, 32_767
 
-// tried is where the next free port is looked for, from somewhere on, so that none is given twice.
+// tried is the last port that freePort tried, counted from a random start, so that no port is given twice.
 var tried = rand.Uint32() //nolint:gosec // nobody is to be kept from guessing it
 
-// freePort gives a port that nobody listens on.
+// freePort returns a port on which nothing listens.
 func freePort() (int, error) {
 	for range 100 {
 		port := lowestPort + int(atomic.AddUint32(&tried, 1)%(highestPort-lowestPort+1))
@@ -204,7 +204,7 @@ func freePort() (int, error) {
 	return 0, fmt.Errorf("no port from %d to %d is free", lowestPort, highestPort)
 }
 
-// path is one that this site answers from the origin.
+// path returns a path that this site answers from the origin.
 func (s *server) path() string {
 	if len(s.Routes) > 0 {
 		return s.Routes[len(s.Routes)/2]
@@ -225,7 +225,7 @@ func (s *server) awaitAnswer() error {
 	return err
 }
 
-// check holds that all that is to be done is done: nobody may be quick by leaving something out.
+// check checks that the proxy does all of its work, so that it cannot be fast by leaving something out.
 func (s *server) check() error {
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
 	got, head, err := s.get(client, http.MethodGet, s.path(), "")
@@ -254,7 +254,7 @@ func (s *server) check() error {
 	return nil
 }
 
-// get asks once.
+// get sends one request.
 func (s *server) get(client *http.Client, method, path, content string) (string, http.Header, error) {
 	request, err := http.NewRequestWithContext(context.Background(), method, fmt.Sprintf("http://127.0.0.1:%d%s", s.Plain, path), strings.NewReader(content))
 	if err != nil {
@@ -273,12 +273,12 @@ func (s *server) get(client *http.Client, method, path, content string) (string,
 	return string(body), res.Header, err
 }
 
-// signalled reloads by a signal.
+// signalled returns a reload by a signal.
 func signalled(signal syscall.Signal) func(*server) error {
 	return func(s *server) error { return syscall.Kill(s.command.Process.Pid, signal) }
 }
 
-// loaded reloads by the API that Caddy's own command uses.
+// loaded reloads through the API that Caddy's own command uses.
 func loaded(s *server) error {
 	text, err := os.Open(s.file)
 	if err != nil {
@@ -291,7 +291,7 @@ func loaded(s *server) error {
 	}
 	defer res.Body.Close()
 	if res.StatusCode != http.StatusOK {
-		told, _ := io.ReadAll(res.Body) // only to tell
+		told, _ := io.ReadAll(res.Body) // only for the error message
 		return fmt.Errorf("%s: %s", res.Status, told)
 	}
 	return nil

@@ -7,37 +7,37 @@ import (
 	"strings"
 )
 
-// plot is bars in groups, from left to right, on a scale that may be logarithmic. It is
-// readable on light and on dark pages, and says in words what it shows.
+// plot is a bar chart with groups of bars from left to right, on a scale that may be logarithmic. It is readable on
+// light and dark pages, and describes in words what it shows.
 type plot struct {
 	title  string
-	about  string   // for who cannot see it
+	about  string   // for readers who cannot see it
 	series []series // the bars of each group
 	groups []group
 	scale  scale
 }
 
-// series is one bar of each group.
+// series is one bar in each group.
 type series struct{ title, colour string }
 
-// group is what stands together.
+// group is a group of bars.
 type group struct {
 	title string
-	bars  []bar // one of each series; NaN for none
+	bars  []bar // one per series; NaN for none
 }
 
-// bar is a value with its interval and how it is told.
+// bar is a value with its interval and its label.
 type bar struct {
 	value, low, high float64
 	label            string
 }
 
-// scale is from where to where bars go.
+// scale is the range of the values.
 type scale struct {
 	low, high   float64
 	logarithmic bool
 	marks       []float64
-	one         bool // there is a line at 1
+	one         bool // draws a line at 1
 	form        string
 }
 
@@ -67,7 +67,7 @@ text { font: 12px system-ui, -apple-system, "Segoe UI", sans-serif; fill: #24292
 }
 `
 
-// x is where a value lies.
+// x returns the position of a value.
 func (s scale) x(value float64) float64 {
 	value = min(max(value, s.low), s.high)
 	share := (value - s.low) / (s.high - s.low)
@@ -77,7 +77,7 @@ func (s scale) x(value float64) float64 {
 	return left + share*(width-left-right)
 }
 
-// svg draws it.
+// svg draws the plot.
 func (p plot) svg() string {
 	var out strings.Builder
 	height := top + underneath
@@ -117,7 +117,7 @@ func (p plot) draw(out *strings.Builder, g group, y int) {
 	fmt.Fprintf(out, "<text x=\"%d\" y=\"%d\" text-anchor=\"end\">%s</text>\n", left-12, y+len(p.series)*thick/2+4, escaped(g.title))
 	from := p.scale.x(p.scale.low)
 	if p.scale.one {
-		from = p.scale.x(1) // what is less goes the other way
+		from = p.scale.x(1) // smaller values go the other way
 	}
 	for i, b := range g.bars {
 		if math.IsNaN(b.value) {
@@ -137,6 +137,6 @@ func (p plot) draw(out *strings.Builder, g group, y int) {
 
 func escaped(text string) string {
 	var out strings.Builder
-	_ = xml.EscapeText(&out, []byte(text)) // a builder takes everything
+	_ = xml.EscapeText(&out, []byte(text)) // a write to a builder cannot fail
 	return out.String()
 }

@@ -20,18 +20,17 @@ import (
 // tick is the unit of times in /proc/PID/stat, on every Linux that Go runs on.
 const tick = 10 * time.Millisecond
 
-// patience bounds what a busy machine may take for anything.
+// patience is the most time that a busy machine may take for anything.
 const patience = 5 * time.Minute
 
-// process is a server that runs, with all that it has started: they are one session.
+// process is a server that runs, with all processes that it has started: they form one session.
 type process struct {
 	command *exec.Cmd
 	log     string
 	exited  chan struct{}
 }
 
-// start runs a program on these processors, all where there are none. What it says is
-// appended to a log.
+// start runs a program on these processors, or on all if there are none. Its output is appended to a log.
 func start(log string, processors []int, argv ...string) (*process, error) {
 	out, err := os.OpenFile(log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
@@ -45,13 +44,13 @@ func start(log string, processors []int, argv ...string) (*process, error) {
 		return nil, err
 	}
 	go func() {
-		_ = p.command.Wait() // why it ended is in its log
+		_ = p.command.Wait() // the log says why it ended
 		close(p.exited)
 	}()
 	return p, nil
 }
 
-// onProcessors runs f on a thread that has these processors, which what it starts inherits.
+// onProcessors runs f on a thread that is bound to these processors. Processes that f starts inherit that.
 func onProcessors(processors []int, f func() error) error {
 	if len(processors) == 0 {
 		return f()
@@ -76,10 +75,10 @@ func setOf(processors []int) (s unix.CPUSet) {
 	return s
 }
 
-// stayOn keeps this process on these processors.
+// stayOn binds this process to these processors.
 func stayOn(processors []int) error {
 	wanted := setOf(processors)
-	for range 2 { // a thread may have come from one that was not moved yet
+	for range 2 { // a thread may have been created by one that was not bound yet
 		threads, err := filepath.Glob("/proc/self/task/*")
 		if err != nil {
 			return err
@@ -97,7 +96,7 @@ func stayOn(processors []int) error {
 	return nil
 }
 
-// stop ends all of the session, without leave: nobody waits for what they have to say.
+// stop kills all processes of the session at once, because nobody needs their last output.
 func (p *process) stop() {
 	for left := p.members(); len(left) > 0; left = p.members() {
 		for _, m := range left {
@@ -108,11 +107,11 @@ func (p *process) stop() {
 	<-p.exited
 }
 
-// ended tells whether the program that was started is gone, with what it said last.
+// ended returns an error with the last output of the program if the program has ended.
 func (p *process) ended() error {
 	select {
 	case <-p.exited:
-		text, _ := os.ReadFile(p.log) // only to tell
+		text, _ := os.ReadFile(p.log) // only for the error message
 		return fmt.Errorf("%s has ended: %s", filepath.Base(p.command.Path), text[max(0, len(text)-2000):])
 	default:
 		return nil
@@ -122,8 +121,8 @@ func (p *process) ended() error {
 // member is one process of a session.
 type member struct {
 	pid      int
-	children time.Duration // processor time of those that it has waited for
-	ticks    modes         // its own processor time and theirs
+	children time.Duration // processor time of children that it has waited for
+	ticks    modes         // its own processor time and that of these children
 }
 
 // modes are ticks of processor time, in user space and in the kernel.
@@ -136,7 +135,7 @@ func (p *process) members() (found []member) {
 		if err != nil {
 			continue // it has ended
 		}
-		fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:])) // a name may hold anything
+		fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:])) // a process name may contain anything
 		if session, _ := strconv.Atoi(fields[3]); session != p.command.Process.Pid || fields[0] == "Z" {
 			continue
 		}
@@ -153,8 +152,7 @@ func (p *process) members() (found []member) {
 	return found
 }
 
-// cpu is the processor time of the session, in user space and in the kernel, of processes
-// that have ended too.
+// cpu returns the processor time of the session in user space and in the kernel, including processes that have ended.
 func (p *process) cpu() (sum time.Duration) {
 	for _, m := range p.members() {
 		sum += cpuOf(m.pid) + m.children
@@ -162,7 +160,7 @@ func (p *process) cpu() (sum time.Duration) {
 	return sum
 }
 
-// ticks is the same, coarsely, with where it was spent.
+// ticks returns the same with less precision, split by where it was spent.
 func (p *process) ticks() (sum modes) {
 	for _, m := range p.members() {
 		sum.user, sum.kernel = sum.user+m.ticks.user, sum.kernel+m.ticks.kernel
@@ -170,24 +168,23 @@ func (p *process) ticks() (sum modes) {
 	return sum
 }
 
-// since is the share of what came after before that was spent in user space.
+// since returns the share of the time after before that was spent in user space.
 func (m modes) since(before modes) float64 {
 	user, kernel := m.user-before.user, m.kernel-before.kernel
 	return float64(user) / float64(max(1, user+kernel))
 }
 
-// cpuOf reads the clock of a process, which counts nanoseconds where /proc has ticks.
+// cpuOf reads the clock of a process, which counts nanoseconds; /proc only has ticks.
 func cpuOf(pid int) time.Duration {
 	const scheduled = 2 // CPUCLOCK_SCHED
 	var now unix.Timespec
-	if err := unix.ClockGettime(int32(^pid<<3|scheduled), &now); err != nil { // that is how the kernel numbers them
+	if err := unix.ClockGettime(int32(^pid<<3|scheduled), &now); err != nil { // this is how the kernel numbers the clocks of processes
 		return 0 // it has ended
 	}
 	return time.Duration(now.Nano())
 }
 
-// memory is what the session has in memory, in bytes; pages that it shares with others
-// count in part.
+// memory returns the memory of the session, in bytes. Pages that are shared with others count in part.
 func (p *process) memory() (sum int) {
 	for _, m := range p.members() {
 		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", m.pid))
@@ -205,7 +202,7 @@ func (p *process) memory() (sum int) {
 	return sum
 }
 
-// machine is the processor time that everything on this machine has taken.
+// machine returns the processor time that everything on this machine has used.
 func machine() (sum time.Duration) {
 	text, err := os.ReadFile("/proc/stat")
 	if err != nil {

@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// TestTimeIsThatOfTheProgramAndOfTheSystem: a shell that counts spends its time in user space, one that opens files in the kernel too.
+// TestTimeIsThatOfTheProgramAndOfTheSystem runs a shell that counts, which spends its time in user space, and one
+// that opens files, which also spends time in the kernel.
 func TestTimeIsThatOfTheProgramAndOfTheSystem(t *testing.T) {
 	share := map[string]float64{}
 	for what, script := range map[string]string{

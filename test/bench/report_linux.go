@@ -13,16 +13,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// base is the peer that the others are compared with.
+// base is the peer with which the others are compared.
 const base = "nginx"
 
-// The figures of a page stand between these lines.
+// The figures of a page stand between these two lines.
 const (
 	begins = "<!-- What follows until the end of figures is written by `make bench`. -->\n"
 	ends   = "<!-- The end of figures. -->\n"
 )
 
-// report prints the figures, and writes them to the page.
+// report prints the figures and writes them to the page.
 func (b *bench) report() error {
 	text := b.figures()
 	b.sayf("\n%s", text)
@@ -55,13 +55,13 @@ func (b *bench) report() error {
 	return os.WriteFile(page, []byte(before+begins+"\n"+text+"\n"+ends+after), 0o644) //nolint:gosec // a document
 }
 
-// figures are all tables.
+// figures returns all tables.
 func (b *bench) figures() string {
 	parts := []string{b.machine(), b.cpuTable(), b.programTable(), b.paceTable(), b.latencyTable(), b.reloadTable(), b.memoryTable(), b.callTable(), b.allocationTable()}
 	return strings.Join(slices.DeleteFunc(parts, func(part string) bool { return part == "" }), "\n")
 }
 
-// machine tells where and how it was measured.
+// machine describes where and how the figures were measured.
 func (b *bench) machine() string {
 	var system unix.Utsname
 	_ = unix.Uname(&system) // it has no reason to fail
@@ -93,7 +93,7 @@ func many(n int, what string) string {
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
-// noise is what others took in each sample, and how many rounds there were.
+// noise returns what other programs took in each sample, and the number of rounds.
 func (b *bench) noise() (others []float64, rounds int) {
 	for _, peers := range b.samples {
 		for _, samples := range peers {
@@ -114,9 +114,9 @@ func percentile(of []float64, share float64) float64 {
 	return sorted[int(share*float64(len(sorted)-1))]
 }
 
-// model is what the processor says that it is.
+// model returns the model name of the processor.
 func model() string {
-	text, _ := os.ReadFile("/proc/cpuinfo") // then it is not known
+	text, _ := os.ReadFile("/proc/cpuinfo") // if it fails, the model is unknown
 	for line := range strings.Lines(string(text)) {
 		if name, value, found := strings.Cut(line, ":"); found && strings.TrimSpace(name) == "model name" {
 			return strings.TrimSpace(value)
@@ -125,7 +125,7 @@ func model() string {
 	return runtime.GOARCH
 }
 
-// values are one figure of all samples of a peer in a case.
+// values returns one figure from all samples of a peer in a case.
 func (b *bench) values(kind, peer string, of func(sample) float64) (all []float64) {
 	for _, s := range b.samples[kind][peer] {
 		all = append(all, of(s))
@@ -135,7 +135,7 @@ func (b *bench) values(kind, peer string, of func(sample) float64) (all []float6
 
 func cpu(s sample) float64 { return s.cpu.Seconds() * 1e6 }
 
-// table is one of Markdown's.
+// table formats a Markdown table.
 func table(title, about string, heads []string, rows [][]string) string {
 	if len(rows) == 0 {
 		return ""
@@ -148,12 +148,12 @@ func table(title, about string, heads []string, rows [][]string) string {
 	return out.String()
 }
 
-// cpuTable is the table of ratios.
+// cpuTable is the table of processor times and their ratios.
 func (b *bench) cpuTable() string {
 	return b.caseTable("Processor time", "Microseconds of the whole process for each request, the median of all rounds, and the ratio to nginx: the median of the ratios within rounds, with the interval that holds it with more than 90 %.", b.cell)
 }
 
-// programTable is what of it no system does for a proxy.
+// programTable is the part of the processor time that the proxy's own program takes, without the system's part.
 func (b *bench) programTable() string {
 	return b.caseTable("In the program", "Microseconds for each request of those above that are the program's own, and which share that is; in the others the system works for its sockets.", func(kind, peer string) string {
 		own := middle(b.values(kind, peer, func(s sample) float64 { return cpu(s) * s.user }))
@@ -162,7 +162,7 @@ func (b *bench) programTable() string {
 	})
 }
 
-// paceTable is how much they did, which says how the times above came about.
+// paceTable shows how many requests the proxies served, which explains the times above.
 func (b *bench) paceTable() string {
 	return b.caseTable("Requests a second", "And the share of its processors that the proxy was busy with them: where it is less than all, clients and origin could not ask for more.", func(kind, peer string) string {
 		pace := middle(b.values(kind, peer, func(s sample) float64 { return s.perSecond }))
@@ -191,7 +191,7 @@ func (b *bench) caseTable(title, about string, cell func(kind, peer string) stri
 	return table(title, about, heads, rows)
 }
 
-// cell is a time with its ratio to that of nginx.
+// cell is a time with its ratio to nginx's time.
 func (b *bench) cell(kind, peer string) string {
 	mine := b.values(kind, peer, cpu)
 	all := ratios(mine, b.values(kind, base, cpu))
@@ -296,7 +296,7 @@ func (b *bench) allocationTable() string {
 	return table("Allocations", "Pieces of memory that the whole of Weir takes for each request, timers and the collector's own included.", []string{"case", "own", "std"}, rows)
 }
 
-// plots are pictures of it.
+// plots returns the plots of the figures.
 func (b *bench) plots() map[string]plot {
 	found := map[string]plot{}
 	if p := b.cpuPlot(); len(p.groups) > 0 {
@@ -311,7 +311,7 @@ func (b *bench) plots() map[string]plot {
 	return found
 }
 
-// series are the bars of all peers but one.
+// series returns the series of all peers except one.
 func (b *bench) series(but string) (all []series) {
 	for _, p := range b.peers {
 		if p.name != but {

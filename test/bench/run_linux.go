@@ -19,7 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// options are what the command line says.
+// options are the options of the command line.
 type options struct {
 	rounds  int
 	time    time.Duration // of a sample
@@ -42,8 +42,8 @@ type bench struct {
 	out        io.Writer
 	root       string
 	scratch    string
-	processors []int // of each proxy, none where they may be anywhere
-	others     []int // of everybody else
+	processors []int // of each proxy; none means any
+	others     []int // for all other processes
 	all        int
 	origin     *process
 	ownOrigin  *ownOrigin
@@ -92,7 +92,7 @@ func run(arguments []string, out io.Writer) int {
 	return 0
 }
 
-// measureAll does what the options say; what it gives has been stopped.
+// measureAll does what the options say. When it returns, the bench has been stopped.
 func measureAll(ctx context.Context, o options, out io.Writer) (*bench, error) {
 	b := &bench{options: o, ctx: ctx, out: out, begun: time.Now(), samples: map[string]map[string][]sample{}, called: map[string]map[string]float64{}, rooms: map[string]*room{}}
 	if err := b.prepare(); err != nil {
@@ -105,14 +105,14 @@ func measureAll(ctx context.Context, o options, out io.Writer) (*bench, error) {
 	return b, errors.Join(err, b.tidyUp())
 }
 
-// wants tells whether a list that may be empty, for all, has a name.
+// wants reports whether a list contains name; an empty list stands for all names.
 func wants(list, name string) bool {
 	return list == "" || slices.Contains(strings.Split(list, ","), name)
 }
 
 func (b *bench) sayf(format string, about ...any) { fmt.Fprintf(b.out, format+"\n", about...) }
 
-// prepare makes everything that is there for the whole run.
+// prepare makes everything that exists for the whole run.
 func (b *bench) prepare() (err error) {
 	if b.root, err = rootFolder(); err != nil {
 		return err
@@ -152,7 +152,7 @@ func (b *bench) prepare() (err error) {
 	return b.startOrigins()
 }
 
-// rootFolder is that of the repository, which may be the one above or the one that this runs in.
+// rootFolder returns the folder of the repository, which may be the working directory or one above it.
 func rootFolder() (string, error) {
 	at, err := os.Getwd()
 	for ; err == nil; at = filepath.Dir(at) {
@@ -166,17 +166,17 @@ func rootFolder() (string, error) {
 	return "", err
 }
 
-// moreFiles lets this process and its children have as many files as they may.
+// moreFiles raises the limit on open files of this process and its children as far as allowed.
 func moreFiles() error {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		return err
 	}
 	limit.Cur = limit.Max
-	return syscall.Setrlimit(syscall.RLIMIT_NOFILE, (*syscall.Rlimit)(&limit)) // by this one children get it too
+	return syscall.Setrlimit(syscall.RLIMIT_NOFILE, (*syscall.Rlimit)(&limit)) // set through this package, it also holds for children
 }
 
-// place gives each proxy the first processor, in turn, and everybody else the others.
+// place gives the first processor to the proxies, which take turns, and the others to all other processes.
 func (b *bench) place() error {
 	var set unix.CPUSet
 	if err := unix.SchedGetaffinity(0, &set); err != nil {
@@ -196,7 +196,7 @@ func (b *bench) place() error {
 	return stayOn(b.others)
 }
 
-// cores is how many processors each proxy has.
+// cores returns how many processors each proxy has.
 func (b *bench) cores() int {
 	if len(b.processors) == 0 {
 		return b.all
@@ -235,7 +235,7 @@ func (b *bench) tidyUp() error {
 	return errors.Join(err, os.RemoveAll(b.scratch))
 }
 
-// with runs all peers with the configs of a profile while f does something.
+// with runs all peers with the configs of a profile while f runs.
 func (b *bench) with(profile string, f func([]*server) error) (err error) {
 	b.profiles++
 	folder := filepath.Join(b.scratch, fmt.Sprintf("%s-%d", profile, b.profiles))
@@ -268,7 +268,7 @@ func (b *bench) with(profile string, f func([]*server) error) (err error) {
 	return f(servers)
 }
 
-// measureRounds measures everything as often as there is time for.
+// measureRounds measures everything as often as time allows.
 func (b *bench) measureRounds() error {
 	if wants(b.cases, "idle") {
 		if err := b.idling(); err != nil {
@@ -289,7 +289,7 @@ func (b *bench) measureRounds() error {
 	return nil
 }
 
-// round measures each peer in each case, and changes who is the first.
+// round measures each peer in each case, and varies which peer is first.
 func (b *bench) round(number int) error {
 	var profiles []string
 	wanted := map[string][]kind{}
@@ -315,7 +315,7 @@ func (b *bench) round(number int) error {
 	return nil
 }
 
-// lookingToo measures cases, and looks at memory before and after, and at system calls.
+// lookingToo measures cases, and also memory before and after, and system calls.
 func (b *bench) lookingToo(number int, together []kind, servers []*server) error {
 	for _, s := range servers {
 		b.rooms[s.name].begun = s.memory()
@@ -341,7 +341,7 @@ func (b *bench) lookingToo(number int, together []kind, servers []*server) error
 	return nil
 }
 
-// inTurn measures cases, in each of which the servers take turns.
+// inTurn measures cases; in each case the servers take turns.
 func (b *bench) inTurn(number int, together []kind, servers []*server) error {
 	for n, k := range together {
 		for i := range servers {

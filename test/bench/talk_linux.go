@@ -17,15 +17,15 @@ import (
 	"golang.org/x/net/http2/hpack"
 )
 
-// talker asks one thing after the other over a connection that is kept, for protocols in
-// which there is more to do than a loader knows.
+// talker sends one request after another over a kept connection. It is for protocols that need more than a loader can
+// do.
 type talker interface {
-	// ask returns after the next answer, if it is the right one.
+	// ask returns after the next answer, if that is the expected one.
 	ask() error
 	io.Closer
 }
 
-// crowd is what talks at the same time.
+// crowd is a set of talkers that run at the same time.
 type crowd []talker
 
 func (c crowd) close() error {
@@ -36,7 +36,7 @@ func (c crowd) close() error {
 	return errors.Join(errs...)
 }
 
-// run has all of them ask for a time.
+// run has all of them send requests for a time.
 func (c crowd) run(d time.Duration, _ int) (tally, error) {
 	tallies := make([]tally, len(c))
 	begun := time.Now()
@@ -68,7 +68,7 @@ func (c crowd) run(d time.Duration, _ int) (tally, error) {
 	return all, nil
 }
 
-// newCrowd opens as many as are asked for.
+// newCrowd opens that many talkers.
 func newCrowd(many int, open func() (talker, error)) (crowd, error) {
 	var c crowd
 	for range many {
@@ -81,7 +81,7 @@ func newCrowd(many int, open func() (talker, error)) (crowd, error) {
 	return c, nil
 }
 
-// dialTLS connects to a proxy and speaks this protocol.
+// dialTLS connects to a proxy and negotiates this protocol.
 func dialTLS(port int, trust *tls.Config, protocol string) (net.Conn, error) {
 	config := trust.Clone()
 	config.NextProtos = []string{protocol}
@@ -142,7 +142,7 @@ func (t *plainTalk) ask() error {
 	return nil
 }
 
-// streams is how many requests are under way on a connection of HTTP/2.
+// streams is how many requests are under way on an HTTP/2 connection.
 const streams = 16
 
 // manyTalk is HTTP/2.
@@ -170,7 +170,7 @@ func newManyTalk(conn net.Conn, path string, body []byte) (*manyTalk, error) {
 		}
 	}
 	t.head = block.Bytes()
-	const window = 1 << 30 // what one connection takes in a run is less
+	const window = 1 << 30 // more than one connection receives in a run
 	if _, err := t.out.WriteString(http2.ClientPreface); err != nil {
 		return nil, err
 	}
@@ -189,7 +189,7 @@ func (t *manyTalk) send() error {
 	return t.frames.WriteHeaders(http2.HeadersFrameParam{StreamID: t.next - 2, BlockFragment: t.head, EndHeaders: true, EndStream: true})
 }
 
-// ask waits for the next stream that ends, and begins another.
+// ask waits for the next stream to end, and begins another.
 func (t *manyTalk) ask() error {
 	for {
 		frame, err := t.frames.ReadFrame()
@@ -245,7 +245,7 @@ func (t *manyTalk) over(stream uint32) error {
 	return errors.Join(t.send(), t.out.Flush())
 }
 
-// echoTalk is a WebSocket to who says everything again.
+// echoTalk is a WebSocket to a server that echoes every message.
 type echoTalk struct {
 	net.Conn
 
@@ -254,7 +254,7 @@ type echoTalk struct {
 	got        []byte
 }
 
-// aMessage is what is said.
+// aMessage is the size of a message.
 const aMessage = 1024
 
 func newEchoTalk(conn net.Conn) (*echoTalk, error) {
@@ -280,7 +280,7 @@ func newEchoTalk(conn net.Conn) (*echoTalk, error) {
 	return t, nil
 }
 
-// frameHead begins a binary message of RFC 6455, section 5.2.
+// frameHead returns the beginning of a binary message frame (RFC 6455, section 5.2).
 func frameHead(masked byte) []byte {
 	const binaryAndFinal, twoBytes = 0x82, 126
 	return binary.BigEndian.AppendUint16([]byte{binaryAndFinal, masked | twoBytes}, aMessage)

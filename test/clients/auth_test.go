@@ -34,7 +34,7 @@ import (
 	"github.com/weir-gateway/weir/test/weirtest"
 )
 
-// acmeKey is an API key, and keyed the config that knows it.
+// acmeKey is an API key, and keyed a config that knows it.
 const acmeKey = "acme-0123456789abcdef"
 
 func keyed() string {
@@ -42,7 +42,7 @@ func keyed() string {
 	return "auth: { partner: { keys: { acme: 'sha256:" + hex.EncodeToString(sum[:]) + "' }, forward: { headers: { X-User: =auth.sub } } } }\n"
 }
 
-// counted is a backend that counts who reaches it.
+// counted is a backend that counts the requests that reach it.
 func counted(t *testing.T, handler http.Handler) (address string, reached *atomic.Int64) {
 	t.Helper()
 	reached = new(atomic.Int64)
@@ -52,7 +52,7 @@ func counted(t *testing.T, handler http.Handler) (address string, reached *atomi
 	})), reached
 }
 
-// TestNobodyPassesByAnotherProtocol asks without a key in every way there is to ask.
+// TestNobodyPassesByAnotherProtocol sends requests without a key in every protocol.
 func TestNobodyPassesByAnotherProtocol(t *testing.T) {
 	c := &chat{ended: make(chan error, 16)}
 	origin, reached := counted(t, c)
@@ -85,8 +85,8 @@ func TestNobodyPassesByAnotherProtocol(t *testing.T) {
 	await.From(t, "the end of the chat", c.ended)
 }
 
-// TestAnUpgradeToHTTP2SmugglesNobodyIn asks for h2c by an upgrade that has a key, to speak
-// without one behind it.
+// TestAnUpgradeToHTTP2SmugglesNobodyIn asks for an upgrade to h2c with a key, to send requests without a key behind
+// it.
 func TestAnUpgradeToHTTP2SmugglesNobodyIn(t *testing.T) {
 	got := make(chan http.Header, 1)
 	origin, reached := counted(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got <- r.Header }))
@@ -107,7 +107,7 @@ func TestAnUpgradeToHTTP2SmugglesNobodyIn(t *testing.T) {
 	}
 }
 
-// TestGRPCIsToldThatItIsUnauthenticated holds the code that clients of gRPC act upon.
+// TestGRPCIsToldThatItIsUnauthenticated checks the status code that gRPC clients act upon.
 func TestGRPCIsToldThatItIsUnauthenticated(t *testing.T) {
 	gateway := startWeirWith(t, keyed(), "POST /shop.Orders/List: { auth: partner, respond: 204 }")
 	conn, err := grpc.NewClient(gateway.Address, grpc.WithTransportCredentials(insecure.NewCredentials()))
@@ -127,7 +127,7 @@ func TestGRPCIsToldThatItIsUnauthenticated(t *testing.T) {
 	}
 }
 
-// raw is a message that nobody decodes.
+// raw is a message that is not decoded.
 type raw []byte
 
 type rawCodec struct{}
@@ -174,7 +174,7 @@ func (a *authority) sign(t *testing.T, template, parent *x509.Certificate, key *
 	return c
 }
 
-// issue makes a certificate for a workload, or for a server where name is no URI.
+// issue makes a certificate for a workload, or for a server if name is not a URI.
 func (a *authority) issue(t *testing.T, name string) tls.Certificate {
 	t.Helper()
 	key := newKey(t)
@@ -194,8 +194,8 @@ func (a *authority) pool() *x509.CertPool {
 	return pool
 }
 
-// TestWorkloadsAreKnownByTheirCertificates asks over HTTP/1.1 and HTTP/2, with the right
-// certificate, one of another name, one of another authority, and none.
+// TestWorkloadsAreKnownByTheirCertificates sends requests over HTTP/1.1 and HTTP/2 with the right certificate, one
+// for another name, one from another authority, and none.
 func TestWorkloadsAreKnownByTheirCertificates(t *testing.T) {
 	ours, theirs := newAuthority(t), newAuthority(t)
 	folder := t.TempDir()
@@ -252,7 +252,7 @@ func callTLS(t *testing.T, gateway *weirtest.Gateway, a *authority, certificate 
 	t.Helper()
 	config := &tls.Config{RootCAs: a.pool(), ServerName: "shop.dev", MinVersion: tls.VersionTLS12}
 	if certificate.Certificate != nil {
-		// Shown whatever authorities the server names, as an attacker would.
+		// Sent whatever authorities the server names, as an attacker would.
 		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &certificate, nil }
 	}
 	transport := &http.Transport{TLSClientConfig: config, Protocols: new(http.Protocols)}

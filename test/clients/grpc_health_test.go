@@ -16,7 +16,7 @@ import (
 	"github.com/weir-gateway/weir/test/weirtest"
 )
 
-// TestHealthOverGRPC has the gateway ask grpc-go's own health service, and a server that has none.
+// TestHealthOverGRPC has the gateway check grpc-go's own health service, and a server that has none.
 func TestHealthOverGRPC(t *testing.T) {
 	knows := health.NewServer()
 	knows.SetServingStatus("shop.Users", healthpb.HealthCheckResponse_SERVING)
@@ -60,7 +60,7 @@ func TestHealthOverGRPC(t *testing.T) {
 	await.That(t, "it serves again", is(with, "healthy", ""))
 }
 
-// serveGRPC serves until the test ends, with a health service or without.
+// serveGRPC serves until the test ends, with or without a health service.
 func serveGRPC(t *testing.T, h *health.Server) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -32,8 +32,8 @@ import (
 	"github.com/weir-gateway/weir/test/weirtest"
 )
 
-// fatalLogger turns a fatal log line, with which the interop cases fail, into a
-// panic: a case then fails its own test instead of ending the process.
+// fatalLogger turns a fatal log line, which is how the interop cases fail, into a panic. A case then fails its own
+// test instead of ending the process.
 type fatalLogger struct{ grpclog.LoggerV2 }
 
 func newFatalLogger() fatalLogger { return fatalLogger{grpclog.NewLoggerV2(quiet{}, quiet{}, quiet{})} }
@@ -46,7 +46,7 @@ type quiet struct{}
 
 func (quiet) Write(p []byte) (int, error) { return len(p), nil }
 
-// calls tells when and why the server's calls ended.
+// calls reports when and why the server's calls ended.
 type calls struct{ ended chan error }
 
 func (c calls) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context   { return ctx }
@@ -56,13 +56,12 @@ func (c calls) HandleRPC(_ context.Context, s stats.RPCStats) {
 	if end, ok := s.(*stats.End); ok {
 		select {
 		case c.ended <- end.Error:
-		default: // nobody looks
+		default: // the test does not wait for this
 		}
 	}
 }
 
-// startGRPC runs grpc-go's interop server, with the health service, on h2c
-// unless options say otherwise.
+// startGRPC runs grpc-go's interop server, with the health service, on h2c unless options say otherwise.
 func startGRPC(t *testing.T, options ...grpc.ServerOption) (calls, string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -90,7 +89,7 @@ func dialGRPC(t *testing.T, gateway *weirtest.Gateway) *grpc.ClientConn {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = conn.Close() }) // closed once
+	t.Cleanup(func() { _ = conn.Close() }) // closed only once, so it cannot fail
 	return conn
 }
 
@@ -99,7 +98,7 @@ func TestGRPCInterop(t *testing.T) {
 	interopCases(t, dialGRPC(t, startWeir(t, "ANY /**: { to: grpc://"+address+" }")))
 }
 
-// TestGRPCInteropOverTLS has TLS on both sides, with certificates of clients too.
+// TestGRPCInteropOverTLS uses TLS on both sides, with client certificates too.
 func TestGRPCInteropOverTLS(t *testing.T) {
 	a := securetest.NewAuthority(t, "shop")
 	folder := t.TempDir()
@@ -129,7 +128,7 @@ services:
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = conn.Close() }) // closed once
+	t.Cleanup(func() { _ = conn.Close() }) // closed only once, so it cannot fail
 	interopCases(t, conn)
 }
 
@@ -183,7 +182,7 @@ func TestGRPCErrorsOfTheGatewayAreStatuses(t *testing.T) {
 	}
 }
 
-// The gateway's own error is one head with the status in it, and nothing more.
+// An error of the gateway itself is a single head that contains the status, and nothing more.
 func TestGRPCErrorOfTheGatewayIsTrailersOnly(t *testing.T) {
 	gateway := startWeir(t, "GET /elsewhere: respond:204")
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+gateway.Address+"/shop.Orders/Get", strings.NewReader("\x00\x00\x00\x00\x00"))
@@ -206,8 +205,7 @@ func TestGRPCErrorOfTheGatewayIsTrailersOnly(t *testing.T) {
 	}
 }
 
-// A backend that dies under a stream makes the client's stream end with an
-// error, never as if it were complete.
+// If a backend dies during a stream, the client's stream ends with an error, never as if it were complete.
 func TestGRPCStreamOfADyingServerEndsWithAnError(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -253,7 +251,7 @@ func TestGRPCCancelAndDeadlineReachTheServer(t *testing.T) {
 		t.Errorf("the server's call ended with %v, want Canceled", err)
 	}
 
-	ctx, cancel = context.WithTimeout(t.Context(), 3*time.Second) // in which it reaches the server on a busy machine, too
+	ctx, cancel = context.WithTimeout(t.Context(), 3*time.Second) // enough to reach the server on a busy machine, too
 	defer cancel()
 	watch(ctx)
 	err := await.From(t, "the end of the late call", server.ended)
@@ -262,8 +260,7 @@ func TestGRPCCancelAndDeadlineReachTheServer(t *testing.T) {
 	}
 }
 
-// Messages of a stream arrive while it goes on, in both directions, and many
-// streams share a connection.
+// Messages of a stream arrive while it goes on, in both directions, and many streams share a connection.
 func TestManyGRPCStreamsAtOnce(t *testing.T) {
 	_, address := startGRPC(t)
 	conn := dialGRPC(t, startWeir(t, "ANY /**: { to: grpc://"+address+" }"))
@@ -301,8 +298,7 @@ func pingPong(ctx context.Context, conn *grpc.ClientConn, i int) error {
 	return stream.CloseSend()
 }
 
-// What the backend learns about the caller comes as metadata; binary metadata
-// stays what it was.
+// The backend learns about the caller from metadata. Binary metadata stays unchanged.
 func TestGRPCMetadataPasses(t *testing.T) {
 	_, address := startGRPC(t)
 	conn := dialGRPC(t, startWeir(t, "ANY /**: { to: grpc://"+address+" }"))

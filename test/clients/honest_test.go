@@ -28,9 +28,8 @@ import (
 	"github.com/weir-gateway/weir/test/weirtest"
 )
 
-// What follows are clients that use HTTP/2 as hard as they can, and nothing else.
-// The gateway ends the connection of a client whose frames lead nowhere; it must
-// never take one of these for that.
+// The following clients use HTTP/2 as intensively as they can, and do nothing else. The gateway closes the connection
+// of a client whose frames serve no purpose. It must never do that to one of these clients.
 
 // dials counts the connections that a client makes.
 type dials struct{ n atomic.Int32 }
@@ -59,11 +58,11 @@ func dialOnce(t *testing.T, gateway *weirtest.Gateway, as credentials.TransportC
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = conn.Close() }) // closed once
+	t.Cleanup(func() { _ = conn.Close() }) // closed only once, so it cannot fail
 	return testgrpc.NewTestServiceClient(conn)
 }
 
-// each runs do for 0 to n-1, some at the same time, and gives the first error.
+// each runs do for 0 to n-1, atOnce of them at the same time, and returns the first error.
 func each(n, atOnce int, do func(i int) error) error {
 	var failed atomic.Pointer[error]
 	var next atomic.Int32
@@ -93,7 +92,7 @@ func TestGRPCCallsOfWhichManyAreCancelledKeepTheirConnection(t *testing.T) {
 	err := each(calls, 40, func(i int) error {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		if i%4 > 0 { // each fourth is taken back at once
+		if i%4 > 0 { // every fourth is cancelled at once
 			_, err := client.EmptyCall(ctx, &testgrpc.Empty{})
 			return err
 		}
@@ -113,8 +112,8 @@ func TestGRPCCallsOfWhichManyAreCancelledKeepTheirConnection(t *testing.T) {
 	d.want(t, gateway)
 }
 
-// grpc-go sends a PING after each piece of a response as long as it measures the
-// way, and updates of windows after every few.
+// grpc-go sends a PING after each piece of a response while it estimates the bandwidth, and window updates after
+// every few pieces.
 func TestGRPCStreamsOfManyMessagesKeepTheirConnection(t *testing.T) {
 	_, address := startGRPC(t)
 	a, folder := securetest.NewAuthority(t, "shop"), t.TempDir()
@@ -198,7 +197,7 @@ func TestHeavyTransfersOverHTTP2KeepTheirConnection(t *testing.T) {
 		}
 		return errors.Join(err, res.Body.Close())
 	}
-	err := transfer(1) // makes the connection
+	err := transfer(1) // opens the connection
 	if err == nil {
 		err = each(6, 3, func(int) error { return transfer(heavy) })
 	}

@@ -16,8 +16,7 @@ import (
 	"github.com/weir-gateway/weir/internal/base/await"
 )
 
-// Everything here is asked with HTTP/1.1 and with HTTP/2 without TLS, of an
-// HTTP/1.1 backend.
+// eachProtocol runs a story with HTTP/1.1 and with HTTP/2 without TLS, in front of an HTTP/1.1 backend.
 func eachProtocol(t *testing.T, origin http.Handler, story func(t *testing.T, client *http.Client, url string)) {
 	t.Helper()
 	gateway := startWeir(t, "ANY /**: { to: http://"+startOrigin(t, origin)+" }")
@@ -35,7 +34,7 @@ func newRequest(t *testing.T, method, url string, body io.Reader) *http.Request 
 	return request
 }
 
-// send gives the response and its body.
+// send returns the response and its body.
 func send(t *testing.T, client *http.Client, request *http.Request) (*http.Response, string) {
 	t.Helper()
 	res, err := client.Do(request)
@@ -100,7 +99,7 @@ func TestEarlyHintsComeBeforeTheResponse(t *testing.T) {
 		w.WriteHeader(http.StatusEarlyHints)
 		w.Header().Del("Link")
 		if r.URL.Query().Has("wait") {
-			<-r.Context().Done() // so no response helps the hint on its way
+			<-r.Context().Done() // so that no response can carry the hint along
 			return
 		}
 		_, _ = io.WriteString(w, "page")
@@ -124,7 +123,7 @@ func TestEarlyHintsComeBeforeTheResponse(t *testing.T) {
 		go func() {
 			res, err := client.Do(waiting)
 			if err == nil {
-				_ = res.Body.Close() // it is a failure already
+				_ = res.Body.Close() // the test has failed already
 			}
 			failed <- err
 		}()
@@ -138,7 +137,7 @@ func TestEarlyHintsComeBeforeTheResponse(t *testing.T) {
 	})
 }
 
-// watched tells whether a body was read.
+// watched records whether a body was read.
 type watched struct {
 	io.Reader
 
@@ -157,7 +156,7 @@ func TestExpectedContinueIsLeftToTheBackend(t *testing.T) {
 			w.WriteHeader(http.StatusForbidden)
 			return
 		}
-		_, _ = io.Copy(w, r.Body) // reading is what sends 100 Continue
+		_, _ = io.Copy(w, r.Body) // the first read sends 100 Continue
 	}), func(t *testing.T, client *http.Client, url string) {
 		t.Helper()
 		for path, want := range map[string]int{"/open": http.StatusOK, "/closed": http.StatusForbidden} {
@@ -169,8 +168,8 @@ func TestExpectedContinueIsLeftToTheBackend(t *testing.T) {
 			if res.StatusCode != want || want == http.StatusOK && got != "content" {
 				t.Errorf("%s: got %d %q, want %d", path, res.StatusCode, got, want)
 			}
-			// net/http's HTTP/2 server keeps the expectation to itself, so that
-			// there the body is asked for while the backend makes up its mind.
+			// net/http's HTTP/2 server does not show the Expect header, so over HTTP/2 the body is requested before
+			// the backend has decided.
 			if read := body.read.Load(); read && want != http.StatusOK && res.ProtoMajor == 1 {
 				t.Errorf("%s: the body was sent", path)
 			}
@@ -203,7 +202,7 @@ func TestHundredStreamsShareOneConnection(t *testing.T) {
 	}
 }
 
-// wantOwnPath asks for url and wants its path as the answer.
+// wantOwnPath requests url and expects its path as the answer.
 func wantOwnPath(ctx context.Context, client *http.Client, url string) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
@@ -242,11 +241,11 @@ func TestBackendSeesClientLeave(t *testing.T) {
 	})
 }
 
-// A backend that breaks off in its body must not look like one that has ended.
+// If a backend breaks off in its body, the response must not look complete.
 func TestBrokenBodyIsNoEnd(t *testing.T) {
 	eachProtocol(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, "the first half")
-		_ = http.NewResponseController(w).Flush() // or the client gets a 502
+		_ = http.NewResponseController(w).Flush() // otherwise the client gets a 502
 		panic(http.ErrAbortHandler)
 	}), func(t *testing.T, client *http.Client, url string) {
 		t.Helper()

@@ -1,8 +1,7 @@
-// Package clients_test sends real clients to real servers through the real
-// binary: what works directly must work through the gateway. Each file is a
-// story of one kind of traffic.
+// Package clients_test has real clients talk to real servers through the real binary: what works directly must work
+// through the gateway. Each file tests one kind of traffic.
 //
-// It is a module of its own, for the gateway needs none of these libraries.
+// It is a module of its own, because the gateway needs none of these libraries.
 package clients_test
 
 import (
@@ -21,14 +20,14 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	grpclog.SetLoggerV2(newFatalLogger()) // before anything of gRPC runs
+	grpclog.SetLoggerV2(newFatalLogger()) // before any gRPC code runs
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
 		weirtest.Cleanup()
 		os.Exit(code)
 	}))
 }
 
-// startWeir runs the gateway with the given routes, one a line.
+// startWeir runs the gateway with the given routes, one per argument.
 func startWeir(t *testing.T, routes ...string) *weirtest.Gateway {
 	t.Helper()
 	return startWeirWith(t, "", routes...)
@@ -45,7 +44,7 @@ func startWeirWith(t *testing.T, more string, routes ...string) *weirtest.Gatewa
 	return startFile(t, file)
 }
 
-// startFile runs the gateway with a config's file.
+// startFile runs the gateway with a config file.
 func startFile(t *testing.T, file string) *weirtest.Gateway {
 	t.Helper()
 	gateway := weirtest.Start(t, file)
@@ -57,7 +56,7 @@ func startFile(t *testing.T, file string) *weirtest.Gateway {
 	return gateway
 }
 
-// startOrigin runs an HTTP/1.1 server on a loopback port and gives its address.
+// startOrigin runs an HTTP/1.1 server on a loopback port and returns its address.
 func startOrigin(t *testing.T, handler http.Handler) string {
 	t.Helper()
 	server := httptest.NewServer(handler)

@@ -16,16 +16,16 @@ import (
 	"github.com/weir-gateway/weir/internal/base/await"
 )
 
-// caller is a client that does one thing. All of it follows from its number.
+// caller is a client that does one thing. Everything that it does follows from its number.
 type caller struct {
 	*rand.Rand
 
 	number  uint64
 	address string
-	client  *http.Client // keeps connections
+	client  *http.Client // with kept connections
 }
 
-// size is one of all magnitudes up to four megabytes.
+// size returns a size of any magnitude up to four megabytes.
 func (c *caller) size() int {
 	if c.IntN(8) == 0 {
 		return 0
@@ -33,19 +33,19 @@ func (c *caller) size() int {
 	return c.upTo(1 << c.IntN(23))
 }
 
-// upTo is a number from one.
+// upTo returns a number from 1 to n.
 func (c *caller) upTo(n int) int { return 1 + c.IntN(n) }
 
 func (c *caller) some(words ...string) string { return words[c.IntN(len(words))] }
 
-// of is the content of this conversation.
+// of returns the content of this conversation.
 func (c *caller) of(size int) *content { return &content{seed: c.number, size: size} }
 
 func (c *caller) path(path string, of *content) string {
 	return fmt.Sprintf("%s?seed=%d&size=%d&how=%s", path, of.seed, of.size, c.some("length", "chunked", "trailers", "slow"))
 }
 
-// dial opens a connection of this conversation's own.
+// dial opens a connection that only this conversation uses.
 func (c *caller) dial() (*net.TCPConn, error) {
 	conn, err := net.Dial("tcp", c.address)
 	if err != nil {
@@ -54,10 +54,10 @@ func (c *caller) dial() (*net.TCPConn, error) {
 	return conn.(*net.TCPConn), conn.SetDeadline(time.Now().Add(6 * await.Patience))
 }
 
-// is holds that a response is whole and right.
+// is checks that a response is complete and correct.
 func (of *content) is(res *http.Response) error {
 	if res.StatusCode != http.StatusOK {
-		text, _ := io.ReadAll(res.Body) // only to tell
+		text, _ := io.ReadAll(res.Body) // only for the error message
 		return fmt.Errorf("%s: %.300s", res.Status, text)
 	}
 	if _, err := io.Copy(of, res.Body); err != nil {
@@ -72,7 +72,7 @@ func (of *content) is(res *http.Response) error {
 	return nil
 }
 
-// give gets content.
+// give receives content.
 func (c *caller) give() error {
 	of := c.of(c.size())
 	res, err := c.client.Get("http://" + c.address + c.path("/give", of))
@@ -83,8 +83,7 @@ func (c *caller) give() error {
 	return of.is(res)
 }
 
-// take sends content, with a length or in chunks with trailers, and with or without waiting
-// to be asked for it.
+// take sends content, with a length or in chunks with trailers, and with or without waiting for 100 Continue.
 func (c *caller) take() error {
 	size := c.size()
 	request, err := http.NewRequest(http.MethodPost, "http://"+c.address+c.path("/take", c.of(size)), struct{ io.Reader }{c.of(size)})
@@ -116,7 +115,7 @@ func (c *caller) take() error {
 	return err
 }
 
-// both sends content that comes back meanwhile.
+// both sends content and receives it back at the same time.
 func (c *caller) both() error {
 	size := c.upTo(1 << c.IntN(23))
 	request, err := http.NewRequest(http.MethodPost, "http://"+c.address+"/both", struct{ io.Reader }{c.of(size)})
@@ -132,7 +131,7 @@ func (c *caller) both() error {
 	return c.of(size).is(res)
 }
 
-// none gets responses that have no content, whatever they say of it.
+// none requests responses that have no content, whatever their header fields say about it.
 func (c *caller) none() error {
 	of := c.of(c.size())
 	method, path, want := http.MethodHead, c.path("/give", of), http.StatusOK
@@ -156,8 +155,7 @@ func (c *caller) none() error {
 	return err
 }
 
-// pipeline sends several requests before it reads the first response, in pieces that end
-// anywhere.
+// pipeline sends several requests before it reads the first response, in pieces that end anywhere.
 func (c *caller) pipeline() error {
 	conn, err := c.dial()
 	if err != nil {
@@ -169,9 +167,9 @@ func (c *caller) pipeline() error {
 	for i := range c.upTo(8) {
 		of := &content{seed: c.number<<8 | uint64(i), size: c.upTo(1 << c.IntN(17))}
 		asked = append(asked, of)
-		if i%3 == 2 { // is taken, and said in few words
+		if i%3 == 2 { // the backend takes it and gives a short answer
 			fmt.Fprintf(&text, "POST %s HTTP/1.1\r\nHost: shop\r\nContent-Length: %d\r\n\r\n", c.path("/take", of), of.size)
-			_, _ = io.Copy(&text, &content{seed: of.seed, size: of.size}) // a buffer takes everything
+			_, _ = io.Copy(&text, &content{seed: of.seed, size: of.size}) // a write to a buffer cannot fail
 			asked[i] = nil
 			continue
 		}
@@ -203,7 +201,7 @@ func (c *caller) pipeline() error {
 	return <-sent
 }
 
-// slow says its head in pieces, and takes the response in small ones.
+// slow sends its head in pieces, and reads the response in small ones.
 func (c *caller) slow() error {
 	conn, err := c.dial()
 	if err != nil {
@@ -230,7 +228,7 @@ func (c *caller) slow() error {
 	return of.is(res)
 }
 
-// sipped is a connection from which little is read at a time.
+// sipped is a connection from which only a little is read at a time.
 type sipped struct {
 	io.Reader
 	*rand.Rand
@@ -243,13 +241,13 @@ func (s *sipped) Read(p []byte) (int, error) {
 	return s.Reader.Read(p[:min(len(p), 1+s.IntN(16<<10))])
 }
 
-// reset breaks off anywhere: in a head, in content that it sends, in a response.
+// reset breaks off anywhere: in a head, in content that it sends, or in a response.
 func (c *caller) reset() error {
 	conn, err := c.dial()
 	if err != nil {
 		return err
 	}
-	defer func() { _ = errors.Join(conn.SetLinger(0), conn.Close()) }() // that is what it is for
+	defer func() { _ = errors.Join(conn.SetLinger(0), conn.Close()) }() // the reset is intended
 	of := c.of(c.upTo(1 << 20))
 	switch c.IntN(3) {
 	case 0:
@@ -266,8 +264,8 @@ func (c *caller) reset() error {
 	return err
 }
 
-// halfClose has said everything when it has asked, which may be taken for its leave: what
-// comes is right as far as it comes.
+// halfClose ends its direction after its request, which a server may take for a client that leaves. What arrives must
+// be correct, as far as it goes.
 func (c *caller) halfClose() error {
 	conn, err := c.dial()
 	if err != nil {
@@ -278,7 +276,7 @@ func (c *caller) halfClose() error {
 	return c.asFarAsItComes(closedAfter{conn}, of, int64(of.size)+1)
 }
 
-// closedAfter is a connection whose client says only one thing.
+// closedAfter is a connection whose client ends its direction after one write.
 type closedAfter struct{ *net.TCPConn }
 
 func (c closedAfter) Write(p []byte) (int, error) {
@@ -286,10 +284,10 @@ func (c closedAfter) Write(p []byte) (int, error) {
 	return n, errors.Join(err, c.CloseWrite())
 }
 
-// clientLeft is what whoever is taken to have left is told.
+// clientLeft is the status for a client that is taken to have left.
 const clientLeft = 499
 
-// asFarAsItComes asks for content, and takes at most so much of it.
+// asFarAsItComes requests content, and reads at most that much of it.
 func (c *caller) asFarAsItComes(conn io.ReadWriter, of *content, most int64) error {
 	if _, err := fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: shop\r\n\r\n", c.path("/give", of)); err != nil {
 		return err
@@ -306,7 +304,7 @@ func (c *caller) asFarAsItComes(conn io.ReadWriter, of *content, most int64) err
 		return errors.New(res.Status)
 	}
 	_, err = io.CopyN(of, res.Body, most)
-	if errors.Is(err, io.EOF) { // a whole one, by its framing
+	if errors.Is(err, io.EOF) { // a complete response, by its framing
 		return of.whole()
 	}
 	if brokenOff(err) {
@@ -315,12 +313,12 @@ func (c *caller) asFarAsItComes(conn io.ReadWriter, of *content, most int64) err
 	return err
 }
 
-// brokenOff tells whether a connection has ended where it should not.
+// brokenOff reports whether a connection ended too early.
 func brokenOff(err error) bool {
 	return errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
-// upgrade talks over a connection that is no longer HTTP's, until it has said all.
+// upgrade talks over a connection that no longer speaks HTTP, until it has sent everything.
 func (c *caller) upgrade() error {
 	conn, err := c.dial()
 	if err != nil {
@@ -346,7 +344,7 @@ func (c *caller) upgrade() error {
 	return errors.Join(err, of.whole(), <-sent)
 }
 
-// early sends more than the backend waits for, which answers before.
+// early sends more than the backend waits for; the backend answers before it has all.
 func (c *caller) early() error {
 	conn, err := c.dial()
 	if err != nil {
@@ -357,7 +355,7 @@ func (c *caller) early() error {
 	go func() {
 		_, err := fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: shop\r\nContent-Length: %d\r\n\r\n", c.path("/early", of), of.size)
 		if err == nil {
-			_, _ = io.Copy(conn, struct{ io.Reader }{of}) // nobody needs it any more
+			_, _ = io.Copy(conn, struct{ io.Reader }{of}) // nothing reads it any more
 		}
 	}()
 	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
@@ -371,7 +369,7 @@ func (c *caller) early() error {
 	return err
 }
 
-// cut asks a backend that breaks off. Nobody may be told that it were whole.
+// cut requests a response from a backend that breaks off. The client must not be led to believe that it is complete.
 func (c *caller) cut() error {
 	of := c.of(c.size())
 	path := c.path("/cut/give", of)

@@ -22,10 +22,10 @@ import (
 	"github.com/weir-gateway/weir/test/weirtest"
 )
 
-// mixing is how long the mixed load goes on; `make soak-engine` has half an hour.
+// mixing is how long the mixed load goes on; `make soak-engine` runs it for half an hour.
 var mixing = flag.Duration("mixed", 3*time.Second, "how long clients of all manners use the engine of our own")
 
-// mixed is a gateway with the engine of our own, under load of all kinds.
+// mixed is a gateway with our own engine, under load of all kinds.
 type mixed struct {
 	*soak
 
@@ -36,11 +36,10 @@ type mixed struct {
 	clients    []*http.Client
 }
 
-// TestMixedLoad has clients of all manners use the engine of our own while the config
-// changes: contents of all sizes in every framing both ways, pipelined requests, clients
-// that are slow, reset, half-close or upgrade, backends that answer early or break off. No
-// byte may be wrong and nothing whole that was broken off, and in the end the gateway holds
-// what it held after a quarter of the time.
+// TestMixedLoad has all kinds of clients use our own engine while the config changes. They exchange contents of all
+// sizes in every framing both ways and pipeline requests. There are clients that are slow, reset, half-close or
+// upgrade, and backends that answer early or break off. No byte may be wrong, nothing that broke off may look
+// complete, and at the end the gateway holds what it held after a quarter of the time.
 func TestMixedLoad(t *testing.T) {
 	m := startMixed(t)
 	m.play(*mixing / 4)
@@ -79,8 +78,9 @@ func startMixed(t *testing.T) *mixed {
 	return m
 }
 
-// lostForMemory is how many connections the system has reset that were closed already and had something left to send, because all
-// sockets together had more memory than they may have (tcp(7), tcp_mem): whoever was to get it sees a broken connection.
+// lostForMemory returns how many connections the system has reset although they were closed and had data left to
+// send, because all sockets together used more memory than allowed (tcp(7), tcp_mem). The receiver of that data sees
+// a broken connection.
 func lostForMemory(t *testing.T) (n int64) {
 	t.Helper()
 	text, err := os.ReadFile("/proc/net/netstat")
@@ -91,7 +91,7 @@ func lostForMemory(t *testing.T) (n int64) {
 	for line := range strings.Lines(string(text)) {
 		fields := strings.Fields(line)
 		if i := slices.Index(names, "TCPAbortOnMemory"); i > 0 && len(fields) == len(names) {
-			n, _ = strconv.ParseInt(fields[i], 10, 64) // the system's own
+			n, _ = strconv.ParseInt(fields[i], 10, 64) // written by the kernel
 			return n
 		}
 		names = fields
@@ -99,8 +99,8 @@ func lostForMemory(t *testing.T) (n int64) {
 	return 0
 }
 
-// config has another field of responses each time. Who breaks off is another service, for
-// failures count for whom they are of.
+// config returns a config with a different response header each time. The backend that breaks off is a service of its
+// own, because failures count against the service.
 func (m *mixed) config() string {
 	m.generation++
 	return fmt.Sprintf(`admin: { token: "${env:WEIR_TEST_OPERATOR}" }
@@ -118,7 +118,7 @@ services:
 `, m.generation, m.origins[0].Listener.Addr(), m.origins[1].Listener.Addr())
 }
 
-// play has all clients ask for a time.
+// play has all clients send requests for a time.
 func (m *mixed) play(d time.Duration) {
 	m.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), d)
@@ -146,7 +146,7 @@ func (m *mixed) play(d time.Duration) {
 		l.many(kind.name, kind.workers, func(int) error {
 			thinks(ctx)
 			c := &caller{number: m.number.Add(1), address: m.gateway.Address, client: client}
-			c.Rand = rand.New(rand.NewPCG(m.seed, c.number)) // to be repeated
+			c.Rand = rand.New(rand.NewPCG(m.seed, c.number)) // so that a run can be repeated
 			begun := time.Now()
 			if err := kind.talk(c); err != nil {
 				return fmt.Errorf("seed %d, conversation %d, %s after its begin at %s: %w", m.seed, c.number, time.Since(begun), begun.Format(time.TimeOnly), err)
@@ -172,7 +172,7 @@ func (m *mixed) play(d time.Duration) {
 	m.t.Logf("%s", strings.Join(told, ", "))
 }
 
-// afterwards is what is held when nobody asks any more.
+// afterwards returns what is held when all clients have stopped.
 func (m *mixed) afterwards() measure {
 	m.t.Helper()
 	for _, c := range m.clients {
@@ -183,7 +183,7 @@ func (m *mixed) afterwards() measure {
 		return !regexp.MustCompile(`(?m)^weir_http_requests_in_flight\{.*\} [1-9]`).MatchString(metrics)
 	})
 	for _, o := range m.origins {
-		o.Config.SetKeepAlivesEnabled(false) // closes what is idle
+		o.Config.SetKeepAlivesEnabled(false) // closes idle connections
 		o.Config.SetKeepAlivesEnabled(true)
 	}
 	await.That(m.t, "no connection of a client is left", func() bool {
@@ -193,7 +193,7 @@ func (m *mixed) afterwards() measure {
 	return m.settled()
 }
 
-// TestContentKnowsItself is what the above rests on.
+// TestContentKnowsItself tests content, on which the tests above rely.
 func TestContentKnowsItself(t *testing.T) {
 	const size = 1001
 	text, err := io.ReadAll(&content{seed: 7, size: size})

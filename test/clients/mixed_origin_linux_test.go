@@ -11,15 +11,15 @@ import (
 	"time"
 )
 
-// content is bytes that follow from a seed and their place, so that none can be wrong, or in
-// the place of another one, without being seen.
+// content is a sequence of bytes that follow from a seed and their position, so that a wrong or misplaced byte is
+// always noticed.
 type content struct {
 	seed uint64
 	at   int
 	size int
 }
 
-// Read gives the next ones.
+// Read returns the next bytes.
 func (of *content) Read(p []byte) (n int, err error) {
 	if of.at == of.size {
 		return 0, io.EOF
@@ -35,7 +35,7 @@ func (of *content) Read(p []byte) (n int, err error) {
 	return n, nil
 }
 
-// word is the i-th eight bytes: the step of SplitMix64.
+// word returns the i-th eight bytes: a step of SplitMix64.
 func (of *content) word(i int) uint64 {
 	z := of.seed + uint64(i+1)*0x9e3779b97f4a7c15
 	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
@@ -43,11 +43,11 @@ func (of *content) word(i int) uint64 {
 	return z ^ z>>31
 }
 
-// Write takes what is to be the next ones.
+// Write checks that p is the next bytes.
 func (of *content) Write(p []byte) (int, error) {
 	want := make([]byte, len(p))
 	begun := of.at
-	n, _ := io.ReadFull(of, want) // less is seen below
+	n, _ := io.ReadFull(of, want) // a shorter result is noticed below
 	if n < len(p) {
 		return 0, fmt.Errorf("there are more than %d bytes", of.size)
 	}
@@ -61,7 +61,7 @@ func (of *content) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// whole holds that all of it has come.
+// whole checks that all of it has arrived.
 func (of *content) whole() error {
 	if of.at != of.size {
 		return fmt.Errorf("%d bytes of %d came", of.at, of.size)
@@ -69,14 +69,14 @@ func (of *content) whole() error {
 	return nil
 }
 
-// wanted is the content that a request is about.
+// wanted returns the content that a request is about.
 func wanted(r *http.Request) *content {
-	seed, _ := strconv.ParseUint(r.URL.Query().Get("seed"), 10, 64) // the tests' own
+	seed, _ := strconv.ParseUint(r.URL.Query().Get("seed"), 10, 64) // written by the test itself
 	size, _ := strconv.Atoi(r.URL.Query().Get("size"))
 	return &content{seed: seed, size: size}
 }
 
-// manyManners is an origin that answers in all manners.
+// manyManners is an origin that answers in every manner.
 func manyManners() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /give", give)
@@ -86,24 +86,24 @@ func manyManners() http.Handler {
 		if err == nil {
 			err = c.whole()
 		}
-		_, _ = fmt.Fprint(w, err, " ", r.Trailer.Get("X-End")) // the client sees what is missing
+		_, _ = fmt.Fprint(w, err, " ", r.Trailer.Get("X-End")) // the client notices what is missing
 	})
 	mux.HandleFunc("POST /both", func(w http.ResponseWriter, r *http.Request) {
-		_ = http.NewResponseController(w).EnableFullDuplex() // it can
+		_ = http.NewResponseController(w).EnableFullDuplex() // this server supports it
 		w.Header().Set("Trailer", "X-End")
 		_, _ = io.Copy(flushed{w}, struct{ io.Reader }{r.Body}) // as above
 		w.Header().Set("X-End", r.Trailer.Get("X-End"))
 	})
 	mux.HandleFunc("GET /none", func(w http.ResponseWriter, r *http.Request) {
-		status, _ := strconv.Atoi(r.URL.Query().Get("status")) // the tests' own
+		status, _ := strconv.Atoi(r.URL.Query().Get("status")) // written by the test itself
 		w.WriteHeader(status)
 	})
 	mux.HandleFunc("POST /early", func(w http.ResponseWriter, r *http.Request) {
-		_ = http.NewResponseController(w).EnableFullDuplex() // it can
+		_ = http.NewResponseController(w).EnableFullDuplex() // this server supports it
 		_, _ = io.CopyN(io.Discard, r.Body, 1000)            // some of it
 		w.Header().Set("Content-Length", "5")
 		w.WriteHeader(http.StatusRequestEntityTooLarge)
-		_, _ = io.WriteString(flushed{w}, "early") // the client sees what is missing
+		_, _ = io.WriteString(flushed{w}, "early") // the client notices what is missing
 		_, _ = io.Copy(io.Discard, r.Body)         // it may have been cut off
 	})
 	mux.HandleFunc("GET /switch", switched)
@@ -112,7 +112,7 @@ func manyManners() http.Handler {
 		if r.URL.Query().Get("how") == "length" {
 			w.Header().Set("Content-Length", strconv.Itoa(c.size+1))
 		}
-		_, _ = io.Copy(flushed{w}, c) // whoever is gone is gone
+		_, _ = io.Copy(flushed{w}, c) // the client may be gone
 		conn, _, err := http.NewResponseController(w).Hijack()
 		if err == nil && r.URL.Query().Get("reset") != "" {
 			_ = conn.(*net.TCPConn).SetLinger(0)
@@ -133,7 +133,7 @@ func (f flushed) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// give answers with content in the framing that is asked for.
+// give answers with content in the requested framing.
 func give(w http.ResponseWriter, r *http.Request) {
 	c := wanted(r)
 	out := io.Writer(w)
@@ -154,10 +154,10 @@ func give(w http.ResponseWriter, r *http.Request) {
 			<-time.After(10 * time.Millisecond)
 		}
 	}
-	_, _ = io.Copy(out, c) // the client sees what is missing
+	_, _ = io.Copy(out, c) // the client notices what is missing
 }
 
-// switched says everything again, until the client has said all.
+// switched sends everything back until the client has sent everything.
 func switched(w http.ResponseWriter, r *http.Request) {
 	conn, lines, err := http.NewResponseController(w).Hijack()
 	if err != nil {
@@ -167,6 +167,6 @@ func switched(w http.ResponseWriter, r *http.Request) {
 	defer conn.Close()
 	_, err = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
 	if err == nil {
-		_, _ = io.Copy(conn, lines) // the client sees what is missing
+		_, _ = io.Copy(conn, lines) // the client notices what is missing
 	}
 }

@@ -60,9 +60,8 @@ http {
 }
 `
 
-// startNginx runs nginx with further lines in its server block. The socket is
-// opened here and inherited, as in an upgrade of nginx, so that no port is
-// guessed.
+// startNginx runs nginx with further lines in its server block. The socket is opened here and inherited, as in an
+// upgrade of nginx, so that no port has to be guessed.
 func startNginx(t *testing.T, more string) *nginx {
 	t.Helper()
 	binary, err := exec.LookPath("nginx")
@@ -107,7 +106,7 @@ func startNginx(t *testing.T, more string) *nginx {
 	return n
 }
 
-// user keeps the workers from becoming nobody, who may not read the folder.
+// user is the config line that keeps the workers from running as nobody, who may not read the folder.
 func user() []byte {
 	if os.Getuid() == 0 {
 		return []byte("user root;")
@@ -126,13 +125,13 @@ func (n *nginx) write(t *testing.T, name string, data []byte) {
 // modified is when all of nginx's files were written.
 var modified = time.Date(2026, time.January, 2, 3, 4, 5, 0, time.UTC)
 
-// behind runs a gateway in front of nginx and gives its URL.
+// behind runs a gateway in front of nginx and returns its URL.
 func (n *nginx) behind(t *testing.T) string {
 	t.Helper()
 	return "http://" + startWeirWith(t, "limits: { body: 1GB }\n", "ANY /**: { to: http://"+n.address+" }").Address
 }
 
-// What nginx answers must be the same with the gateway between.
+// nginx's answers must be the same with the gateway in between.
 func TestNginxAnswersAsIfItWereAlone(t *testing.T) {
 	n := startNginx(t, "")
 	url := n.behind(t)
@@ -163,7 +162,7 @@ func TestNginxAnswersAsIfItWereAlone(t *testing.T) {
 			if direct.StatusCode != test.status || through.StatusCode != test.status {
 				t.Fatalf("directly %s, through the gateway %s, want %d", direct.Status, through.Status, test.status)
 			}
-			const several = "multipart/byteranges; boundary=" // nginx takes a new one each time
+			const several = "multipart/byteranges; boundary=" // nginx chooses a new boundary each time
 			if boundary, ok := strings.CutPrefix(direct.Header.Get("Content-Type"), several); ok {
 				body = strings.ReplaceAll(body, strings.TrimPrefix(through.Header.Get("Content-Type"), several), boundary)
 				through.Header.Set("Content-Type", several+boundary)
@@ -178,7 +177,7 @@ func TestNginxAnswersAsIfItWereAlone(t *testing.T) {
 	}
 }
 
-// ask does not follow redirects.
+// ask sends a request and does not follow redirects.
 func ask(t *testing.T, client *http.Client, method, url string, header http.Header) (*http.Response, string) {
 	t.Helper()
 	request := newRequest(t, method, url, nil)
@@ -195,7 +194,7 @@ func ask(t *testing.T, client *http.Client, method, url string, header http.Head
 	return res, string(body)
 }
 
-// ofItsOwn is a header without what differs from response to response.
+// ofItsOwn returns a header without what differs from response to response.
 func ofItsOwn(header http.Header) http.Header {
 	kept := maps.Clone(header)
 	for _, name := range []string{"Date", "Connection", "X-Requests"} {
@@ -247,8 +246,8 @@ func TestConnectionsToNginxAreReused(t *testing.T) {
 	}
 }
 
-// load asks for url from several clients until stop is closed, and gives how
-// many answers came and what went wrong first.
+// load requests url from several clients until stop is closed. It returns how many answers arrived and the first
+// failure.
 func load(t *testing.T, url string, stop <-chan struct{}) (served int64, first error) {
 	t.Helper()
 	var count atomic.Int64
@@ -291,8 +290,8 @@ func wantPage(client *http.Client, url string) error {
 	return err
 }
 
-// A reload of nginx replaces its workers; the old ones close their idle
-// connections, under whatever is on its way on them.
+// A reload of nginx replaces its workers. The old ones close their idle connections, even if a request is on its way
+// on them.
 func TestNginxReloadLosesNoRequest(t *testing.T) {
 	n := startNginx(t, "")
 	url := n.behind(t) + "/page.html"
@@ -324,8 +323,7 @@ func TestNginxReloadLosesNoRequest(t *testing.T) {
 	}
 }
 
-// With so short a keep-alive nearly every connection is closed by nginx about
-// when the next request comes.
+// The keep-alive time is so short that nginx closes nearly every connection at about the time of the next request.
 func TestIdleCloseOfNginxIsNoError(t *testing.T) {
 	url := startNginx(t, "keepalive_timeout 1ms;").behind(t) + "/page.html"
 	stop := make(chan struct{})

@@ -21,7 +21,7 @@ import (
 	"github.com/weir-gateway/weir/internal/base/await"
 )
 
-// jwtStorage is the example's storage whose machines get JWTs for access tokens.
+// jwtStorage is the example's storage, except that machines get JWTs as access tokens.
 type jwtStorage struct{ *storage.Storage }
 
 func (s jwtStorage) ClientCredentials(ctx context.Context, id, secret string) (op.Client, error) {
@@ -36,7 +36,7 @@ type jwtClient struct{ op.Client }
 
 func (jwtClient) AccessTokenType() op.AccessTokenType { return op.AccessTokenTypeJWT }
 
-// provider is a certified OpenID provider's library on loopback.
+// provider is a certified OpenID provider library, served on loopback.
 type provider struct {
 	url     string
 	handler atomic.Pointer[http.Handler]
@@ -59,13 +59,13 @@ func startProvider(t *testing.T) *provider {
 	return p
 }
 
-// rotate gives the provider a new key, and takes the old one away.
+// rotate gives the provider a new key, and removes the old one.
 func (p *provider) rotate() {
 	var h http.Handler = exampleop.SetupServer(p.url, jwtStorage{storage.NewStorage(storage.NewUserStore(p.url))}, slog.New(slog.DiscardHandler), false)
 	p.handler.Store(&h)
 }
 
-// token is got as a machine gets one (RFC 6749 section 4.4).
+// token gets a token as a machine does (RFC 6749 section 4.4).
 func (p *provider) token(t *testing.T, scopes ...string) string {
 	t.Helper()
 	c := clientcredentials.Config{ClientID: "sid1", ClientSecret: "verysecret", TokenURL: p.url + "oauth/token", Scopes: scopes}
@@ -79,7 +79,7 @@ func (p *provider) token(t *testing.T, scopes ...string) string {
 	return token.AccessToken
 }
 
-// askWith sends a request with a token, and gives the status and what the backend was told.
+// askWith sends a request with a token, and returns the status and what the backend was told.
 func askWith(t *testing.T, client *http.Client, url, token string) (int, string) {
 	t.Helper()
 	r := newRequest(t, http.MethodGet, url, nil)
@@ -90,7 +90,7 @@ func askWith(t *testing.T, client *http.Client, url, token string) (int, string)
 	return res.StatusCode, body
 }
 
-// TestTokensOfAnOpenIDProvider walks through its life: discovery, tokens, a rotation, an outage.
+// TestTokensOfAnOpenIDProvider walks through the life of a provider: discovery, tokens, a rotation, an outage.
 func TestTokensOfAnOpenIDProvider(t *testing.T) {
 	p := startProvider(t)
 	origin := startOrigin(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -132,7 +132,7 @@ func TestTokensOfAnOpenIDProvider(t *testing.T) {
 	}
 }
 
-// TestAProviderThatIsDownFromTheStart holds that its routes deny until it comes.
+// TestAProviderThatIsDownFromTheStart checks that the provider's routes deny requests until it is up.
 func TestAProviderThatIsDownFromTheStart(t *testing.T) {
 	p := startProvider(t)
 	token := p.token(t)
@@ -159,7 +159,7 @@ func TestAProviderThatIsDownFromTheStart(t *testing.T) {
 	}
 }
 
-// TestAReloadKeepsTheKeys holds it over SIGHUP's way: the file changes while the provider is down.
+// TestAReloadKeepsTheKeys reloads with SIGHUP: the file changes while the provider is down.
 func TestAReloadKeepsTheKeys(t *testing.T) {
 	p := startProvider(t)
 	token := p.token(t)

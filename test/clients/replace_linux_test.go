@@ -25,18 +25,18 @@ import (
 	"github.com/weir-gateway/weir/test/weirtest"
 )
 
-// crowd is clients of all kinds that ask all the time. What one of them loses is a
-// failure of the test.
+// crowd is a set of clients of all kinds that send requests all the time. The test fails if one of them loses
+// anything.
 type crowd struct {
 	t       *testing.T
 	stop    context.Context //nolint:containedctx // of all of them
 	workers sync.WaitGroup
-	counts  map[string]*atomic.Int64 // of what was answered, by kind
-	moved   atomic.Int64             // WebSockets that were told to come back
+	counts  map[string]*atomic.Int64 // of answers, by kind
+	moved   atomic.Int64             // WebSockets that were told to reconnect
 }
 
-// startCrowd begins to ask the gateways at address, which must have the routes of
-// crowdConfig. end waits for the clients.
+// startCrowd begins to send requests to the gateways at address, which must have the routes of crowdConfig. end waits
+// for the clients.
 func startCrowd(t *testing.T, address string) (l *crowd, end func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -45,7 +45,7 @@ func startCrowd(t *testing.T, address string) (l *crowd, end func()) {
 	fresh.Transport.(*http.Transport).DisableKeepAlives = true
 	url := "http://" + address
 	l.many("POST on kept connections", 6, func(i int) error {
-		// Without GetBody net/http cannot send it again: once it went out it is lost or answered.
+		// Without GetBody net/http cannot send the request again: once it was sent it is lost or answered.
 		return echoed(h1, url, struct{ io.Reader }{bytes.NewReader(message(i))}, i)
 	})
 	l.many("POST on kept connections, with pauses", 4, func(i int) error {
@@ -69,7 +69,7 @@ func startCrowd(t *testing.T, address string) (l *crowd, end func()) {
 	return l, func() {
 		cancel()
 		l.workers.Wait()
-		_ = conn.Close() // nobody uses it any more
+		_ = conn.Close() // nothing uses it any more
 		for kind, n := range l.counts {
 			t.Logf("%s: %d", kind, n.Load())
 		}
@@ -101,7 +101,7 @@ func (l *crowd) many(kind string, workers int, ask func(i int) error) {
 	}
 }
 
-// echoed sends body and wants message i back.
+// echoed sends body and expects message i back.
 func echoed(c *http.Client, url string, body io.Reader, i int) error {
 	res, err := c.Post(url+"/echo", "text/plain", body)
 	if err != nil {
@@ -117,8 +117,8 @@ func echoed(c *http.Client, url string, body io.Reader, i int) error {
 	return nil
 }
 
-// chat has one conversation over as many WebSockets as it takes. A message whose
-// echo did not come before the server went away is said again.
+// chat has one conversation over as many WebSockets as it takes. A message whose echo did not arrive before the
+// server went away is sent again.
 func (l *crowd) chat(url string, i int) {
 	ctx := context.Background()
 	n := l.count("WebSocket")
@@ -160,7 +160,7 @@ func (l *crowd) goOn(more int64) {
 	}
 }
 
-// crowdConfig is a gateway in front of an echo, a chat and a gRPC service.
+// crowdConfig is the config of a gateway in front of an echo, a chat and a gRPC service.
 func crowdConfig(t *testing.T, more string) string {
 	t.Helper()
 	mux := http.NewServeMux()
@@ -177,7 +177,7 @@ func crowdConfig(t *testing.T, more string) string {
 	return path
 }
 
-// The binary is replaced while clients ask: the next process has the same sockets.
+// The binary is replaced while clients send requests: the next process has the same sockets.
 func TestNothingIsLostWhenAnotherProcessTakesOver(t *testing.T) {
 	gateway := weirtest.Start(t, crowdConfig(t, ""))
 	clients, end := startCrowd(t, gateway.Address)
@@ -196,8 +196,7 @@ func TestNothingIsLostWhenAnotherProcessTakesOver(t *testing.T) {
 	}
 }
 
-// balancer is what stands in front of replicas: it passes connections on to one
-// that says that it is ready.
+// balancer is a load balancer in front of replicas: it passes connections to a replica that reports that it is ready.
 type balancer struct {
 	net.Listener
 
@@ -233,7 +232,7 @@ func (b *balancer) set(replicas ...*weirtest.Gateway) {
 	b.probe()
 }
 
-// look asks all replicas now and then, as kubelets do.
+// look checks all replicas now and then, as kubelets do.
 func (b *balancer) look() {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
@@ -294,14 +293,14 @@ func pass(client *net.TCPConn, address string) {
 	other.Go(func() { _, _ = io.Copy(replica, client); _ = replica.CloseWrite() })
 	_, _ = io.Copy(client, replica)
 	_ = client.CloseWrite()
-	_ = client.SetReadDeadline(time.Now()) // the replica has said all
+	_ = client.SetReadDeadline(time.Now()) // the replica has sent everything
 	other.Wait()
 }
 
-// Replicas are replaced while clients ask: a new one comes, the old one says that
-// it is not ready, and ends when it has nothing to do any more.
+// Replicas are replaced while clients send requests. A new replica starts, the old one reports that it is not ready,
+// and ends when it has nothing left to do.
 func TestNothingIsLostWhenReplicasAreReplaced(t *testing.T) {
-	config := crowdConfig(t, "shutdown: { delay: 3s }\n") // in which it is seen on a busy machine, too
+	config := crowdConfig(t, "shutdown: { delay: 3s }\n") // enough to be noticed on a busy machine, too
 	old := weirtest.Start(t, config)
 	front := startBalancer(t)
 	front.set(old)

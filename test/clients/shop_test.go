@@ -19,8 +19,8 @@ import (
 	"github.com/weir-gateway/weir/test/weirtest"
 )
 
-// startShop serves a copy of the example shop. Its second listener, whose port
-// is fixed in the example, gets a free one.
+// startShop serves a copy of the example shop. Its second listener, whose port is fixed in the example, gets a free
+// port.
 func startShop(t *testing.T) *weirtest.Gateway {
 	t.Helper()
 	folder := t.TempDir()
@@ -57,7 +57,7 @@ func TestShop(t *testing.T) {
 	for _, test := range []struct {
 		path   string
 		status int
-		body   string // JSON; "" where other tests look at it
+		body   string // JSON; "" if other tests check it
 	}{
 		{"/orders/1", 200, `{"id":"1","item":"Darjeeling, 250 g","total":1290}`},
 		{"/orders/7", 404, `{"error":"there is no order 7"}`},
@@ -81,8 +81,7 @@ func TestShop(t *testing.T) {
 	}
 }
 
-// TestShopTakesBackWhatWasNotPaidFor buys until there is nothing left, with a card that is no
-// good in between.
+// TestShopTakesBackWhatWasNotPaidFor buys until nothing is left, and once in between with a card that is declined.
 func TestShopTakesBackWhatWasNotPaidFor(t *testing.T) {
 	shop := startShop(t)
 	client := h1Client(t)
@@ -114,7 +113,7 @@ func TestShopTakesBackWhatWasNotPaidFor(t *testing.T) {
 	}
 }
 
-// compact gives JSON with sorted keys and no spaces.
+// compact returns JSON with sorted keys and no spaces.
 func compact(t *testing.T, text string) string {
 	t.Helper()
 	var value any
@@ -187,7 +186,7 @@ func TestExplainNamesRouteAndBackend(t *testing.T) {
 	}
 }
 
-// runWeir runs the binary in the root of the repository and gives its output.
+// runWeir runs the binary in the root of the repository and returns its output.
 func runWeir(t *testing.T, arguments ...string) string {
 	t.Helper()
 	weir := exec.CommandContext(t.Context(), weirtest.Binary(t), arguments...)
@@ -199,11 +198,11 @@ func runWeir(t *testing.T, arguments ...string) string {
 	return string(out)
 }
 
-// console is a block of the README that shows a command and what it prints.
+// console matches a block of the README that shows a command and its output.
 var console = regexp.MustCompile("(?s)```console\n\\$ (.*?)\n(.*?)```")
 
-// TestReadmeShowsWhatHappens runs the README's commands against the shop and
-// wants the output that stands below them, where there is any.
+// TestReadmeShowsWhatHappens runs the README's commands against the shop and compares their output with the README's,
+// if it shows any.
 func TestReadmeShowsWhatHappens(t *testing.T) {
 	readme, err := os.ReadFile(filepath.Join(weirtest.Root(), "README.md"))
 	if err != nil {
@@ -225,7 +224,7 @@ func TestReadmeShowsWhatHappens(t *testing.T) {
 	}
 }
 
-// run does what a command of the README does, and gives its output.
+// run runs a command of the README, and returns its output.
 func run(t *testing.T, command string, shop *weirtest.Gateway) string {
 	t.Helper()
 	words := split(command)
@@ -239,7 +238,7 @@ func run(t *testing.T, command string, shop *weirtest.Gateway) string {
 	return ""
 }
 
-// split splits a command line into words; single quotes hold one together.
+// split splits a command line into words; single quotes keep a word together.
 func split(command string) []string {
 	var words []string
 	for _, word := range regexp.MustCompile(`'[^']*'|\S+`).FindAllString(command, -1) {
@@ -248,7 +247,7 @@ func split(command string) []string {
 	return words
 }
 
-// curl knows the flags -i and -H.
+// curl supports the flags -i and -H.
 func curl(t *testing.T, words []string, shop *weirtest.Gateway) string {
 	t.Helper()
 	address := strings.Replace(words[len(words)-1], "localhost:8080", shop.Address, 1)
@@ -275,12 +274,12 @@ func curl(t *testing.T, words []string, shop *weirtest.Gateway) string {
 	}
 	var out strings.Builder
 	_, _ = fmt.Fprintf(&out, "%s %s\n", res.Proto, res.Status)
-	_ = res.Header.Write(&out) // a strings.Builder takes everything
+	_ = res.Header.Write(&out) // a write to a strings.Builder cannot fail
 	return out.String() + "\n" + body
 }
 
-// masked is an output without what differs from time to time, and without the order of fields, which net/http's client
-// does not tell.
+// masked returns an output without what differs between runs, and without the order of header fields, which
+// net/http's client does not report.
 func masked(text string) string {
 	text = strings.ReplaceAll(text, "\r", "")
 	text = regexp.MustCompile(`(?m)^Date: .*\n`).ReplaceAllString(text, "")

@@ -34,15 +34,15 @@ import (
 // reloads is how many changes the soak makes; `make soak` makes 500.
 var reloads = flag.Int("reloads", 100, "how many times the soak changes the config")
 
-// How much more than after the warm-up there may be at the end. What is kept of
-// each change would be more than that; what the last requests left is less.
+// How much more may be in use at the end than after the warm-up. If something of each change were kept, it would be
+// more than that; what the last requests leave behind is less.
 const (
 	moreGoroutines = 5
 	moreFiles      = 5
 	moreHeap       = 2 << 20 // bytes
 )
 
-// perSecond is how many changes are aimed at; a busy machine makes fewer.
+// perSecond is how many changes a second the soak aims at; a busy machine makes fewer.
 const perSecond = 20
 
 // The kinds of changes, made in turn.
@@ -55,20 +55,19 @@ const (
 	kinds
 )
 
-// whole is after how many changes each kind was made both ways: the listener that
-// came has gone.
+// whole is after how many changes each kind was made both ways: by then the listener that came has gone again.
 const whole = 2 * kinds
 
 var kindNames = [kinds]string{"route", "filter", "certificate", "endpoint", "listener"}
 
-// plan is what a config says, as far as the soak changes it.
+// plan is the part of a config that the soak changes.
 type plan struct {
-	change   int // its number, so that no two configs are the same
+	change   int // number of the change, so that no two configs are the same
 	route    int // there is GET /route/N
 	filter   int // responses have X-Filter: N
 	serial   *big.Int
-	endpoint int    // who serves
-	more     string // the address of another listener, "" where there is none
+	endpoint int    // the server behind the route
+	more     string // the address of another listener, "" if there is none
 }
 
 // soak changes the config of a gateway while clients of all kinds use it.
@@ -79,7 +78,7 @@ type soak struct {
 	issuer   *securetest.Authority
 	folder   string
 	places   [4]string // addresses of listeners that come and go
-	busy     string    // one that somebody else listens on
+	busy     string    // an address that another program listens on
 	now      plan
 	applied  int // configs that served
 	refused  int
@@ -89,11 +88,10 @@ type soak struct {
 	calls    *grpc.ClientConn
 }
 
-// TestSoak changes everything that reloads touch, one thing after the other, by the
-// admin API and by files, and sees each change take effect. Meanwhile nothing may be
-// lost of what clients ask over HTTP/1.1, HTTP/2, gRPC and WebSocket, with TLS and
-// without, and streams that began before the first change go on until after the last.
-// What the gateway holds afterwards is what it held before.
+// TestSoak changes everything that reloads can affect, one thing after the other, through the admin API and through
+// files, and checks that each change takes effect. Meanwhile no request over HTTP/1.1, HTTP/2, gRPC or WebSocket may
+// be lost, with or without TLS. Streams that began before the first change go on until after the last one. At the end
+// the gateway holds what it held at the beginning.
 func TestSoak(t *testing.T) {
 	s := startSoak(t)
 	elders := s.startStreams()
@@ -105,7 +103,7 @@ func TestSoak(t *testing.T) {
 		rates = append(rates, s.period(until))
 		m := s.measure()
 		if i == 0 {
-			m = s.measure() // looking costs something too, once
+			m = s.measure() // measuring allocates something too, the first time
 		}
 		t.Logf("after %d changes: %s", s.now.change, m)
 		if i == 0 {
@@ -147,10 +145,10 @@ func startSoak(t *testing.T) *soak {
 	return s
 }
 
-// freePlaces are addresses that nobody listens on.
+// freePlaces returns addresses that nothing listens on.
 func freePlaces(t *testing.T) (places [4]string) {
 	t.Helper()
-	for i := range places { // all before one is free again, or it could be the next one
+	for i := range places { // all before one is free again, or the next could be the same
 		l := onOurLoopback(t)
 		defer l.Close() //nolint:gocritic // as it says above
 		places[i] = l.Addr().String()
@@ -158,7 +156,7 @@ func freePlaces(t *testing.T) (places [4]string) {
 	return places
 }
 
-// onOurLoopback listens on a part of loopback that nobody else takes ports of.
+// onOurLoopback listens on a part of loopback where nothing else uses ports.
 func onOurLoopback(t *testing.T) net.Listener {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.7.7.7:0")
@@ -196,7 +194,7 @@ services:
 `, p.change, filepath.Join(s.folder, "shop.pem"), more, p.filter, p.route, o.address, o.calls)
 }
 
-// period changes the config until there were so many changes, while clients ask.
+// period changes the config until there were until changes, while clients send requests.
 func (s *soak) period(until int) string {
 	s.t.Helper()
 	crowd, end := s.startClients()
@@ -212,7 +210,7 @@ func (s *soak) period(until int) string {
 		at := time.Now()
 		s.change()
 		slowest = max(slowest, time.Since(at))
-		if s.now.change%(5*kinds) == kinds-1 { // at the time of each kind, and of a listener that is there and is not
+		if s.now.change%(5*kinds) == kinds-1 { // at each kind of change in turn, with and without the other listener
 			younger.end()
 			younger = s.startStreams()
 		}
@@ -226,7 +224,7 @@ func (s *soak) period(until int) string {
 	return fmt.Sprintf("%.1f (the slowest took %s)", float64(s.now.change-first)/took.Seconds(), slowest.Round(time.Millisecond))
 }
 
-// change makes one change and sees it take effect.
+// change makes one change and checks that it takes effect.
 func (s *soak) change() {
 	s.t.Helper()
 	kind := s.now.change % kinds
@@ -250,7 +248,7 @@ func (s *soak) change() {
 		}
 		next.more = s.places[next.change/whole%len(s.places)]
 		if before := s.visitors[next.more]; before != nil {
-			before.wait() // they leave where nobody listens; now somebody will again
+			before.wait() // they leave while nothing listens there; now something will again
 		}
 	}
 	was := s.now
@@ -266,13 +264,12 @@ func (s *soak) change() {
 	}
 }
 
-// apply makes a config serve, by one of the ways there are. atOnce tells that it
-// serves already.
+// apply makes a config serve, in one of the possible ways. atOnce says that it serves already.
 func (s *soak) apply(p plan) (how string, atOnce bool) {
 	s.t.Helper()
 	text := s.config(p)
 	switch {
-	case p.change%29 == 0: // beside every kind, for 29 is prime
+	case p.change%29 == 0: // combined with every kind, because 29 is prime
 		s.write(text)
 		return "a watched file", false
 	case p.change%4 == 1:
@@ -291,8 +288,7 @@ func (s *soak) apply(p plan) (how string, atOnce bool) {
 	}
 }
 
-// refuse tries a config that cannot serve, for its new address is taken. Nothing of
-// it may be seen.
+// refuse tries a config that cannot serve because its new address is taken. It must have no effect.
 func (s *soak) refuse() {
 	s.t.Helper()
 	bad := s.now
@@ -309,7 +305,7 @@ func (s *soak) refuse() {
 	}
 }
 
-// sees holds that a change was seen, at once or after a time.
+// sees checks that a change takes effect, at once or after a time.
 func (s *soak) sees(what string, atOnce bool, seen func() error) {
 	s.t.Helper()
 	err := seen()
@@ -321,8 +317,7 @@ func (s *soak) sees(what string, atOnce bool, seen func() error) {
 	}
 }
 
-// seen asks as a client would whether the present plan is what serves, and the one
-// before does not.
+// seen checks, as a client would, that the present plan serves and the previous one does not.
 func (s *soak) seen(kind int, before plan) error {
 	by := s.now.change / kinds % len(s.probes)
 	switch kind {
@@ -357,7 +352,7 @@ func (s *soak) seenListener(before plan) error {
 		if before.more == "" {
 			return nil
 		}
-		// Who tries while the address is given up gets no answer at first.
+		// A client that connects while the address is being given up gets no answer at first.
 		conn, err := net.DialTimeout("tcp", before.more, 30*time.Millisecond)
 		if err == nil {
 			_ = conn.Close()
@@ -375,7 +370,7 @@ func (s *soak) seenListener(before plan) error {
 	return differs(nil, res.Status, "200 OK")
 }
 
-// probe asks over one of the protocols, on a connection that is kept.
+// probe sends a request over one of the protocols, on a kept connection.
 func (s *soak) probe(by int, path string) (http.Header, string, error) {
 	res, err := s.probes[by].Get(s.urls[by] + path)
 	if err != nil {
@@ -398,8 +393,8 @@ func differs(err error, got, want string) error {
 	return err
 }
 
-// renew has another certificate issued, and gives its serial number. Certificate and
-// key are one file, which is replaced at once.
+// renew has another certificate issued, and returns its serial number. Certificate and key are in one file, which is
+// replaced in one step.
 func (s *soak) renew() *big.Int {
 	s.t.Helper()
 	pair := s.issuer.Issue([]string{"shop.dev"})
@@ -418,7 +413,7 @@ func (s *soak) write(text string) {
 	securetest.WriteFile(s.t, filepath.Join(s.folder, "weir.yaml"), []byte(text))
 }
 
-// ask asks the admin API, as an operator.
+// ask sends a request to the admin API, as an operator would.
 func (s *soak) ask(want int, method, path, body string) string {
 	s.t.Helper()
 	request, err := http.NewRequestWithContext(context.Background(), method, "http://"+s.gateway.Admin+path, strings.NewReader(body))
@@ -440,9 +435,8 @@ func (s *soak) ask(want int, method, path, body string) string {
 	return string(text)
 }
 
-// countReloads holds that nothing was refused but what had to be, and that each
-// change was applied. A watched file may be found before the word of its change comes
-// another way, and then is read twice.
+// countReloads checks that only the intended configs were refused, and that each change was applied. A watched file
+// may be read twice, if it is found before the notification of its change arrives.
 func (s *soak) countReloads() {
 	s.t.Helper()
 	metrics := s.ask(http.StatusOK, http.MethodGet, "/metrics", "")
@@ -458,15 +452,15 @@ func (s *soak) countReloads() {
 // measure is what the gateway holds.
 type measure struct {
 	goroutines, files int
-	heap              int // bytes that live after a collection
-	resident          int // bytes; not judged, for the collector gives memory back late
+	heap              int // bytes in use after a garbage collection
+	resident          int // bytes; not judged, because the runtime returns memory late
 }
 
 func (m measure) String() string {
 	return fmt.Sprintf("%d goroutines, %d files, %.2f MB of heap, %.1f MB resident", m.goroutines, m.files, float64(m.heap)/1e6, float64(m.resident)/1e6)
 }
 
-// measure waits until nothing of earlier configs drains any more, and looks.
+// measure waits until nothing of earlier configs is draining any more, and then measures.
 func (s *soak) measure() measure {
 	s.t.Helper()
 	for _, v := range s.visitors {
@@ -480,13 +474,13 @@ func (s *soak) measure() measure {
 		<-time.After(100 * time.Millisecond)
 	}
 	for _, o := range s.origins {
-		o.http.Config.SetKeepAlivesEnabled(false) // closes what is idle
+		o.http.Config.SetKeepAlivesEnabled(false) // closes idle connections
 		o.http.Config.SetKeepAlivesEnabled(true)
 	}
 	return s.settled()
 }
 
-// settled is the least of some looks, for what the last clients left goes in between.
+// settled returns the least of several measurements, because the last clients leave in between.
 func (s *soak) settled() (m measure) {
 	s.t.Helper()
 	for range 5 {
@@ -527,7 +521,7 @@ func (s *soak) number(text, pattern string) int {
 	return int(n)
 }
 
-// dump logs what may tell where it is held.
+// dump logs what may show where memory is held.
 func (s *soak) dump() {
 	s.t.Helper()
 	for _, profile := range []string{"goroutine", "heap"} {

@@ -27,14 +27,14 @@ import (
 	"github.com/weir-gateway/weir/internal/base/await"
 )
 
-// origin is an HTTP and a gRPC server that tell who they are.
+// origin is an HTTP and a gRPC server that answer with their name.
 type origin struct {
 	http           *httptest.Server
 	address, calls string
 	held           atomic.Pointer[held]
 }
 
-// held is a request that the origin answers when it is told to.
+// held is a request that the origin answers when the test says so.
 type held struct{ entered, leave chan struct{} }
 
 func startSoakOrigin(t *testing.T, name string) *origin {
@@ -45,8 +45,8 @@ func startSoakOrigin(t *testing.T, name string) *origin {
 	mux.HandleFunc("POST /echo", func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(w, r.Body) })
 	mux.HandleFunc("GET /ticks", func(w http.ResponseWriter, r *http.Request) {
 		for i := 0; ; i++ {
-			_, _ = fmt.Fprintf(w, "tick %d\n", i)     // a client that left ends the context
-			_ = http.NewResponseController(w).Flush() // likewise
+			_, _ = fmt.Fprintf(w, "tick %d\n", i)     // if the client has left, the context ends
+			_ = http.NewResponseController(w).Flush() // as above
 			if !thinks(r.Context()) {
 				return
 			}
@@ -67,13 +67,13 @@ func startSoakOrigin(t *testing.T, name string) *origin {
 	t.Cleanup(o.http.Close)
 	o.address = o.http.Listener.Addr().String()
 	_, o.calls = startGRPC(t, grpc.UnaryInterceptor(func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
-		_ = grpc.SetHeader(ctx, metadata.Pairs("x-server", name)) // the probe would miss it
+		_ = grpc.SetHeader(ctx, metadata.Pairs("x-server", name)) // the probe would notice that it is missing
 		return handle(ctx, req)
 	}))
 	return o
 }
 
-// thinks waits as whoever uses a client does, and tells whether there is a reason to go on.
+// thinks pauses as the user of a client does, and reports whether to go on.
 func thinks(ctx context.Context) bool {
 	select {
 	case <-time.After(20 * time.Millisecond):
@@ -109,8 +109,8 @@ func (s *soak) secureCalls() *grpc.ClientConn {
 	return conn
 }
 
-// startClients begins short requests of all kinds; what one of them loses is a
-// failure. end waits for them and leaves no connection.
+// startClients begins to send short requests of all kinds; a lost one is a failure. end waits for the clients and
+// leaves no connection.
 func (s *soak) startClients() (l *crowd, end func()) {
 	s.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -153,7 +153,7 @@ func (s *soak) startClients() (l *crowd, end func()) {
 	return l, func() {
 		cancel()
 		l.workers.Wait()
-		_, _ = calls.Close(), secureCalls.Close() // nobody uses them any more
+		_, _ = calls.Close(), secureCalls.Close() // nothing uses them any more
 		var told []string
 		for kind, n := range l.counts {
 			told = append(told, fmt.Sprintf("%s %d", kind, n.Load()))
@@ -173,7 +173,7 @@ type streams struct {
 	close   []func()
 }
 
-// startStreams opens them and waits until each has said something.
+// startStreams opens the streams and waits until each has carried something.
 func (s *soak) startStreams() *streams {
 	s.t.Helper()
 	o := &streams{}
@@ -221,7 +221,7 @@ func (s *soak) secureUpgrades() *http.Client {
 	return c
 }
 
-// end ends them as their clients would; again does nothing.
+// end ends them as their clients would; a second call does nothing.
 func (o *streams) end() {
 	o.cancel()
 	o.workers.Wait()
@@ -230,7 +230,7 @@ func (o *streams) end() {
 	}
 }
 
-// hear listens to ticks, none of which may be missing.
+// hear receives ticks, none of which may be missing.
 func hear(ctx context.Context, client *http.Client, url string, said func()) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/ticks", nil)
 	if err != nil {
@@ -264,11 +264,11 @@ func upload(ctx context.Context, client *http.Client, url string, said func()) e
 		for thinks(ctx) {
 			n, err := pieces.Write(message(1))
 			if sent += n; err != nil {
-				return // the request has failed, and says why
+				return // the request has failed, and its error says why
 			}
 			said()
 		}
-		_ = pieces.Close() // nothing is told by it
+		_ = pieces.Close() // its error tells nothing
 	}()
 	res, err := client.Post(url+"/sum", "text/plain", body)
 	if err != nil {
@@ -280,7 +280,7 @@ func upload(ctx context.Context, client *http.Client, url string, said func()) e
 	return differs(err, string(got), fmt.Sprint(sent, " <nil>"))
 }
 
-// converse has one call go on in both directions.
+// converse keeps one call going in both directions.
 func converse(ctx context.Context, conn *grpc.ClientConn, said func()) error {
 	stream, err := testgrpc.NewTestServiceClient(conn).FullDuplexCall(context.Background())
 	if err != nil {
@@ -288,7 +288,7 @@ func converse(ctx context.Context, conn *grpc.ClientConn, said func()) error {
 	}
 	for size := int32(1); ; size = size%100 + 1 {
 		if err := stream.Send(&testgrpc.StreamingOutputCallRequest{ResponseParameters: []*testgrpc.ResponseParameters{{Size: size}}}); err != nil {
-			_, err = stream.Recv() // Send tells only that it has ended
+			_, err = stream.Recv() // the error of Send only says that the stream has ended
 			return err
 		}
 		reply, err := stream.Recv()
@@ -312,7 +312,7 @@ func converse(ctx context.Context, conn *grpc.ClientConn, said func()) error {
 	return nil
 }
 
-// chatter talks over one WebSocket, and ends it in order.
+// chatter talks over one WebSocket, and closes it properly.
 func chatter(ctx context.Context, client *http.Client, url string, said func()) error {
 	conn, _, err := websocket.Dial(context.Background(), url+"/chat", &websocket.DialOptions{HTTPClient: client})
 	if err != nil {
@@ -330,7 +330,8 @@ func chatter(ctx context.Context, client *http.Client, url string, said func()) 
 	}
 }
 
-// visitors use a listener until it is gone. They may only ever be refused, and only then.
+// visitors use a listener until it is gone. The only error that they may see is a refused connection, and only while
+// the listener is being removed.
 type visitors struct {
 	s       *soak
 	address string
@@ -369,8 +370,8 @@ func (v *visitors) visit(client *http.Client) {
 	}
 }
 
-// beforeRemoval begins a request that is under way when the listener is removed; what
-// it gives holds that it is answered.
+// beforeRemoval begins a request that is under way when the listener is removed. The function that it returns checks
+// that the request is answered.
 func (v *visitors) beforeRemoval() (answered func()) {
 	s := v.s
 	s.t.Helper()
@@ -408,7 +409,7 @@ func (v *visitors) beforeRemoval() (answered func()) {
 	}
 }
 
-// wait returns when all have found that the listener is gone.
+// wait returns when all have noticed that the listener is gone.
 func (v *visitors) wait() {
 	v.workers.Wait()
 	for _, c := range v.clients {

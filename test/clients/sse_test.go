@@ -10,16 +10,16 @@ import (
 	"github.com/weir-gateway/weir/internal/base/await"
 )
 
-// An event arrives when it happens: the backend sends the next one only after
-// the client has said, on another connection, that it has the last.
+// An event arrives when it happens: the backend sends the next one only after the client has confirmed the last one
+// on another connection.
 func TestServerSentEventsArriveOneByOne(t *testing.T) {
 	seen, gone := make(chan struct{}), make(chan struct{}, 1)
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /events", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/event-stream")
 		for i := 0; ; i++ {
-			_, _ = fmt.Fprintf(w, "data: event %d\n\n", i) // a client that left ends the context
-			_ = http.NewResponseController(w).Flush()      // likewise
+			_, _ = fmt.Fprintf(w, "data: event %d\n\n", i) // if the client has left, the context ends
+			_ = http.NewResponseController(w).Flush()      // as above
 			select {
 			case <-seen:
 			case <-r.Context().Done():

@@ -10,26 +10,25 @@ import (
 	"testing"
 )
 
-// The groups of cases are those of the Autobahn TestSuite, by its numbers; the cases
-// are our own. What is right is RFC 6455's and RFC 7692's business and the server's. A
-// gateway has to change nothing: see TestWebSocketsBehaveAsWithoutAGateway.
+// The groups of cases are those of the Autobahn TestSuite, with its numbers; the cases are our own. What is correct
+// is defined by RFC 6455 and RFC 7692 and is up to the server. A gateway must not change anything: see
+// TestWebSocketsBehaveAsWithoutAGateway.
 
-// wsCase is what a client sends behind its handshake.
+// wsCase is what a client sends after its handshake.
 type wsCase struct {
 	name string
 	sent []byte
-	// whole tells that the server takes all of it; otherwise it fails the connection
-	// somewhere within.
+	// whole says that the server accepts all of it; otherwise the server fails the connection somewhere in the
+	// middle.
 	whole bool
-	// code is that of the close frame that comes back in the end, "" where it is the
-	// server's affair.
+	// code is the code of the close frame that the server sends at the end, or "" if the server chooses it.
 	code string
-	chop int // bytes in one write; 0: all
+	chop int // bytes per write; 0: all at once
 	// offer is Sec-WebSocket-Extensions.
 	offer string
 }
 
-// The opcodes, and the bits beside them.
+// The opcodes, and the flag bits next to them.
 const (
 	more, text, bin          = 0x0, 0x1, 0x2
 	closing, ping, pong      = 0x8, 0x9, 0xa
@@ -38,12 +37,11 @@ const (
 	noText                   = "\x03\xef" // 1007
 	deflate                  = "permessage-deflate"
 	deflateWithoutContext    = "permessage-deflate; client_no_context_takeover; server_no_context_takeover"
-	deflateTail              = "\x00\x00\xff\xff" // that is left out (RFC 7692 section 7.2.1)
+	deflateTail              = "\x00\x00\xff\xff" // left out by the sender (RFC 7692 section 7.2.1)
 	autoFragment, aFewOctets = 1300, 997
 )
 
-// wsFrame is one frame of a client. All have the same key, so that what is sent by
-// two clients is the same.
+// wsFrame returns a frame of a client. All frames have the same masking key, so that two clients send the same bytes.
 func wsFrame(first byte, payload string) []byte {
 	const masked = 0x80
 	frame := []byte{first}
@@ -65,8 +63,7 @@ func wsFrame(first byte, payload string) []byte {
 	return frame
 }
 
-// inFragments splits a message into frames of size bytes, with between after each
-// but the last.
+// inFragments splits a message into frames of size bytes, with between after each but the last.
 func inFragments(first byte, message string, size int, between ...byte) []byte {
 	var all []byte
 	for {
@@ -82,20 +79,20 @@ func inFragments(first byte, message string, size int, between ...byte) []byte {
 
 func join(frames ...[]byte) []byte { return slices.Concat(frames...) }
 
-// good is a case that the server takes whole.
+// good is a case that the server accepts completely.
 func good(name string, frames ...[]byte) wsCase {
 	return ends(name, normal, normal, frames...)
 }
 
-// noUTF8 is one in which it takes it, and does not like it.
+// noUTF8 is a case that the server reads completely and then rejects as invalid UTF-8.
 func noUTF8(name string, frames ...[]byte) wsCase { return ends(name, noText, noText, frames...) }
 
-// ends is a case with a close frame in the end.
+// ends is a case that ends with a close frame.
 func ends(name, payload, code string, frames ...[]byte) wsCase {
 	return wsCase{name: name, sent: append(join(frames...), wsFrame(fin|closing, payload)...), whole: true, code: code}
 }
 
-// bad is one in which it fails the connection.
+// bad is a case in which the server fails the connection.
 func bad(name string, frames ...[]byte) wsCase { return wsCase{name: name, sent: join(frames...)} }
 
 func (c wsCase) in(chop int) wsCase {
@@ -212,9 +209,9 @@ func encoding() (cases []wsCase) {
 	}
 	for _, s := range []string{
 		"\xf8\x88\x80\x80\x80", "\xfc\x84\x80\x80\x80\x80", "\xf7\xbf\xbf\xbf", "\xf4\x90\x80\x80", // too large
-		"\x80", "\xbf", "\x80\xbf\x80", "\xc0\x20\xc1\x20", "\xe0\x20\xef\x20", "\xf0\x20\xf7\x20", "\xfe", "\xff", "\xfe\xfe\xff\xff", // no character
+		"\x80", "\xbf", "\x80\xbf\x80", "\xc0\x20\xc1\x20", "\xe0\x20\xef\x20", "\xf0\x20\xf7\x20", "\xfe", "\xff", "\xfe\xfe\xff\xff", // not characters
 		"\xc0", "\xe0\x80", "\xf0\x80\x80", "κόσμ\xce", // cut off
-		"\xc0\xaf", "\xe0\x80\xaf", "\xf0\x80\x80\xaf", "\xc1\xbf", "\xe0\x9f\xbf", "\xf0\x8f\xbf\xbf", "\xc0\x80", // longer than they need be
+		"\xc0\xaf", "\xe0\x80\xaf", "\xf0\x80\x80\xaf", "\xc1\xbf", "\xe0\x9f\xbf", "\xf0\x8f\xbf\xbf", "\xc0\x80", // overlong
 		"\xed\xa0\x80", "\xed\xad\xbf", "\xed\xbf\xbf", "\xed\xa0\x80\xed\xb0\x80", // surrogates
 	} {
 		cases = append(cases, noUTF8(fmt.Sprintf("6 invalid: %x", s), wsFrame(fin|text, s)), noUTF8(fmt.Sprintf("6 invalid, split: %x", s), inFragments(text, s, 1)))
@@ -271,8 +268,7 @@ func limits() (cases []wsCase) {
 	return append(cases, good("10.1 text of 64 KB in fragments", inFragments(text, strings.Repeat("*", 65536), autoFragment)))
 }
 
-// deflated compresses messages as a client does that keeps its context between them,
-// or does not.
+// deflated compresses messages as a client does, with or without keeping its context between messages.
 func deflated(t *testing.T, context bool, messages ...string) (all []string) {
 	t.Helper()
 	var b bytes.Buffer

@@ -22,10 +22,10 @@ import (
 	"github.com/weir-gateway/weir/internal/base/await"
 )
 
-// witness is a strict WebSocket server that echoes, and remembers what it has read.
+// witness is a strict WebSocket server that echoes messages and remembers what it has read.
 type witness struct {
 	address string
-	read    chan []byte // behind the handshake, of each connection that has ended
+	read    chan []byte // after the handshake, of each connection that has ended
 }
 
 type witnessKey struct{}
@@ -57,7 +57,7 @@ func (w *witness) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	w.read <- behind
 }
 
-// strictEcho also refuses text that is none (RFC 6455 section 8.1), which the library leaves to us.
+// strictEcho also rejects text that is not UTF-8 (RFC 6455 section 8.1), which the library leaves to the application.
 func strictEcho(ctx context.Context, conn *websocket.Conn) error {
 	for {
 		kind, message, err := conn.Read(ctx)
@@ -73,7 +73,7 @@ func strictEcho(ctx context.Context, conn *websocket.Conn) error {
 	}
 }
 
-// recorders is a listener whose connections remember what was read.
+// recorders is a listener whose connections remember what was read from them.
 type recorders struct{ net.Listener }
 
 func (l recorders) Accept() (net.Conn, error) {
@@ -105,14 +105,14 @@ func (r *recorder) all() []byte {
 	return r.read
 }
 
-// conversation is what came of a case.
+// conversation is the result of a case.
 type conversation struct {
-	agreed string // fields of the handshake's response
-	came   []byte // to the client, to the end of the connection
-	read   []byte // by the server
+	agreed string // header fields of the handshake's response
+	came   []byte // what the client received until the end of the connection
+	read   []byte // what the server read
 }
 
-// play does what c says on a connection of its own to address, behind which w is.
+// play does what c says on a connection of its own to address, behind which w runs.
 func play(t *testing.T, address string, w *witness, c wsCase) (seen conversation) {
 	t.Helper()
 	conn, err := net.Dial("tcp", address)
@@ -145,7 +145,7 @@ func play(t *testing.T, address string, w *witness, c wsCase) (seen conversation
 	sending.Go(func() {
 		for _, piece := range pieces(c.sent, c.chop) {
 			if _, err := conn.Write(piece); err != nil {
-				return // the server has ended it
+				return // the server has ended the connection
 			}
 		}
 	})
@@ -154,7 +154,7 @@ func play(t *testing.T, address string, w *witness, c wsCase) (seen conversation
 	if errors.As(err, &timeout) && timeout.Timeout() {
 		t.Fatalf("the connection did not end; came %d bytes", len(seen.came))
 	}
-	_ = conn.Close() // both sides have ended it
+	_ = conn.Close() // both sides have ended the connection
 	sending.Wait()
 	seen.read = await.From(t, "the end at the server", w.read)
 	return seen
@@ -168,8 +168,8 @@ func pieces(b []byte, size int) (all [][]byte) {
 	return append(all, b)
 }
 
-// TestWebSocketsBehaveAsWithoutAGateway plays each case directly and through the
-// gateway: the same bytes come back, and the same frames come to the server.
+// TestWebSocketsBehaveAsWithoutAGateway plays each case directly and through the gateway: the client receives the
+// same bytes, and the server the same frames.
 func TestWebSocketsBehaveAsWithoutAGateway(t *testing.T) {
 	w := startWitness(t)
 	gateway := startWeir(t, "GET /chat: { to: http://"+w.address+" }")
@@ -197,7 +197,7 @@ func TestWebSocketsBehaveAsWithoutAGateway(t *testing.T) {
 	}
 }
 
-// lastFrame is the last one that a server has sent, nil where there is none whole.
+// lastFrame returns the last frame that a server has sent, or nil if there is no complete one.
 func lastFrame(b []byte) []byte {
 	for len(b) >= 2 {
 		head, size := 2, int(b[1])

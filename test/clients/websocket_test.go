@@ -15,10 +15,10 @@ import (
 	"github.com/weir-gateway/weir/internal/base/await"
 )
 
-const largest = 8 << 20 // bytes of one message
+const largest = 8 << 20 // bytes in one message
 
-// chat is a WebSocket server. It echoes messages; the text "bye" makes it close
-// the connection. How each connection ended is told on ended.
+// chat is a WebSocket server. It echoes messages; the text "bye" makes it close the connection. It reports on ended
+// how each connection ended.
 type chat struct{ ended chan error }
 
 func (c *chat) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -142,7 +142,7 @@ func TestWebSocketCloseCodesPassBothWays(t *testing.T) {
 	}
 }
 
-// A gateway that ends tells so: to the client, and by the client's answer to the server.
+// A gateway that shuts down says so: to the client, and through the client's answer to the server.
 func TestWebSocketsAreToldThatTheGatewayGoesAway(t *testing.T) {
 	c := &chat{ended: make(chan error, 8)}
 	gateway := startWeir(t, "GET /chat: { to: http://"+startOrigin(t, c)+" }")
@@ -161,7 +161,7 @@ func TestWebSocketsAreToldThatTheGatewayGoesAway(t *testing.T) {
 	if websocket.CloseStatus(err) != websocket.StatusGoingAway {
 		t.Errorf("the quiet client sees %v, want 1001", err)
 	}
-	// What has come to the client of the message in the middle comes whole, or not at all.
+	// The message that is half sent when the gateway ends reaches the client complete, or not at all.
 	_, got, err := busy.Read(t.Context())
 	if err == nil && !bytes.Equal(got, large) {
 		t.Errorf("the busy client got %d bytes, which are not the %d that were sent", len(got), len(large))
@@ -194,7 +194,7 @@ func TestServerSeesWebSocketClientVanish(t *testing.T) {
 func TestClientSeesWebSocketServerVanish(t *testing.T) {
 	url := "ws://" + startWeir(t, "GET /chat: { to: http://"+startOrigin(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if conn, err := websocket.Accept(w, r, nil); err == nil {
-			_ = conn.CloseNow() // that is the point
+			_ = conn.CloseNow() // the abrupt end is intended
 		}
 	}))+" }").Address + "/chat"
 	_, _, err := dial(t, url, nil).Read(t.Context())
@@ -224,7 +224,7 @@ func TestManyWebSocketsAtOnce(t *testing.T) {
 	all.Wait()
 }
 
-// A refusal of the server is an ordinary response, with its body.
+// If the server refuses the upgrade, the client gets an ordinary response, with its body.
 func TestWebSocketRefusalReachesTheClient(t *testing.T) {
 	origin := startOrigin(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		http.Error(w, "members only", http.StatusForbidden)

@@ -30,7 +30,7 @@ import (
 	"github.com/weir-gateway/weir/internal/base/await"
 )
 
-// Admin is the user that may do everything.
+// Admin may do everything.
 const Admin = "admin"
 
 // Control is a control plane.
@@ -45,8 +45,8 @@ type Control struct {
 	admin   *kubernetes.Clientset
 }
 
-// Start runs etcd and an API server and waits until the latter is ready. users exist beside Admin; each one's token is
-// its name, and a test grants their permissions. Everything ends with the test.
+// Start runs etcd and an API server and waits until that is ready. users are known in addition to Admin, each with
+// its name as its token, and may do what a test permits them. All of it ends with the test.
 func Start(tb testing.TB, users ...string) *Control {
 	tb.Helper()
 	program, err := Program(false)
@@ -63,8 +63,8 @@ func Start(tb testing.TB, users ...string) *Control {
 	return c
 }
 
-// newControl makes a control plane without starting it. Its API server gets further flags, and can also be called at
-// host. A user may have an id and groups after its name, as in `name,,system:nodes`.
+// newControl makes a control plane that does not run yet, whose API server has further flags and the additional name
+// host. A user's name may be followed by an id and groups, as in `name,,system:nodes`.
 func newControl(tb testing.TB, program string, users []string, host string, flags ...string) *Control {
 	tb.Helper()
 	c := &Control{tb: tb, folder: tb.TempDir(), address: free(tb), etcd: free(tb)}
@@ -96,7 +96,7 @@ func (c *Control) end() {
 	c.Etcd.Kill()
 }
 
-// Ready waits until the API server says that it is ready.
+// Ready waits until the API server reports that it is ready.
 func (c *Control) Ready() {
 	c.tb.Helper()
 	client := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{
@@ -145,8 +145,8 @@ func (c *Control) Client() *kubernetes.Clientset {
 	return c.admin
 }
 
-// Compact makes etcd forget all versions but the newest, and the API server what it has cached of them, as happens over
-// time.
+// Compact has etcd forget every version but the newest, and the API server what it remembers of older ones, as
+// happens over time.
 func (c *Control) Compact() {
 	c.tb.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), await.Patience)
@@ -165,7 +165,7 @@ func (c *Control) write(name string, text []byte) {
 	}
 }
 
-// writePKI writes the users' tokens, and the keys and the certificate of the API server.
+// writePKI writes the keys and credentials of all parts and users.
 func (c *Control) writePKI(users []string, host string) {
 	c.tb.Helper()
 	tokens := []string{Admin + "," + Admin + "," + Admin + ",system:masters\n"}
@@ -201,7 +201,7 @@ func (c *Control) writePKI(users []string, host string) {
 	c.write("server.key", pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}))
 }
 
-// free returns a loopback address on which nothing listens at the moment.
+// free returns a loopback address on which nothing listens at present.
 func free(tb testing.TB) string {
 	tb.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // at once

@@ -9,7 +9,7 @@ import (
 	"net/http"
 )
 
-// compact makes etcd forget the versions before its newest, with the JSON form of its API.
+// compact has etcd forget all versions but the newest, through its JSON API.
 func compact(ctx context.Context, etcd string) error {
 	var status struct {
 		Header struct {

@@ -21,16 +21,17 @@ import (
 	"github.com/weir-gateway/weir/test/weirtest"
 )
 
-// The size of the figures, as issue 7 has it.
+// The sizes for the figures, as in issue 7.
 const (
 	services = 1000
 	each     = 20 // endpoints
 	rounds   = 200
 )
 
-// TestFiguresOfAThousandServices prints what 1,000 Services with 20,000 endpoints take, how soon after its event requests
-// go by a change, as the gateway itself measures it, and how soon the first one is answered, as a client does: that is the
-// time of a test, an API server and etcd on the same processors too. It judges no time.
+// TestFiguresOfAThousandServices prints what 1,000 Services with 20,000 endpoints cost. It also prints how soon
+// requests follow a change after its event, as the gateway measures it, and how soon the first new endpoint answers,
+// as a client measures it. The latter includes the time of the test, an API server and etcd on the same processors.
+// The test judges no time.
 func TestFiguresOfAThousandServices(t *testing.T) {
 	w := newWorld(t)
 	w.namespace("shop")
@@ -39,7 +40,7 @@ func TestFiguresOfAThousandServices(t *testing.T) {
 	began := time.Now()
 	var writers sync.WaitGroup
 	turn, failed := make(chan struct{}, 16), make(chan error, services)
-	w.Client() // which is made once
+	w.Client() // made only once
 	for i := range services {
 		routes = append(routes, fmt.Sprintf("  ANY /s%d: k8s:shop/s%d:http", i, i))
 		turn <- struct{}{}
@@ -68,12 +69,12 @@ func TestFiguresOfAThousandServices(t *testing.T) {
 	w.figuresOfChanges(admin, c, port)
 	w.figuresOfUnrest(admin, port)
 	before, at := processor(t, g), time.Now()
-	<-time.After(5 * time.Second) // in which nothing is to happen
+	<-time.After(5 * time.Second) // nothing should happen meanwhile
 	t.Logf("steady: %.2f %% of a processor; memory %s, without any route %s",
 		100*(processor(t, g)-before).Seconds()/time.Since(at).Seconds(), memory(t, g), without)
 }
 
-// addresses are the endpoints of a Service, at the start and later.
+// addresses returns the endpoints of a Service, at the start and later.
 func addresses(service, generation int) []string {
 	list := make([]string, each)
 	for i := range list {
@@ -83,7 +84,8 @@ func addresses(service, generation int) []string {
 	return list
 }
 
-// figuresOfChanges replaces all pods of one Service after the other and measures when the first new one is asked.
+// figuresOfChanges replaces all pods of one Service after the other and measures when the first new pod gets a
+// request.
 func (w *world) figuresOfChanges(admin, c *client, port int32) {
 	w.t.Helper()
 	before := changesOf(w.t, admin)
@@ -121,7 +123,7 @@ const (
 	unrestTime = 10 * time.Second
 )
 
-// figuresOfUnrest replaces the pods of all Services, as fast as the API server takes it.
+// figuresOfUnrest replaces the pods of all Services, as fast as the API server accepts it.
 func (w *world) figuresOfUnrest(admin *client, port int32) {
 	w.t.Helper()
 	before, end := changesOf(w.t, admin), time.Now().Add(unrestTime)
@@ -147,14 +149,14 @@ func (w *world) figuresOfUnrest(admin *client, port int32) {
 	w.t.Logf("the same while %d programs replace pods for %s: %s", unrest, unrestTime, changesOf(w.t, admin).since(before))
 }
 
-// changes is the gateway's own measure of how soon requests go by what its watch tells.
+// changes is the gateway's own measure of how soon requests follow what its watch reports.
 type changes struct {
-	within map[string]int64 // by the upper bound, in seconds; all that are shorter count too
+	within map[string]int64 // by upper bound in seconds; each includes all shorter ones
 	count  int64
 	sum    float64
 }
 
-// changesOf asks the gateway.
+// changesOf reads the measure from the gateway.
 func changesOf(t *testing.T, admin *client) changes {
 	t.Helper()
 	const name = "weir_discovery_change_duration_seconds"
@@ -176,7 +178,7 @@ func changesOf(t *testing.T, admin *client) changes {
 	return c
 }
 
-// since tells of what was measured after before.
+// since describes what was measured after before.
 func (c changes) since(before changes) string {
 	n := c.count - before.count
 	if n == 0 {
@@ -190,7 +192,7 @@ func (c changes) since(before changes) string {
 	return text
 }
 
-// events gives the moment at which each change of a slice is heard of by a watch beside the gateway's.
+// events returns a channel of the times at which a watch of the test's own hears of each change of a slice.
 func (w *world) events() (<-chan time.Time, func()) {
 	w.t.Helper()
 	list, err := w.Client().DiscoveryV1().EndpointSlices("shop").List(context.Background(), metav1.ListOptions{Limit: 1})
@@ -218,7 +220,7 @@ func quantiles(list []time.Duration) string {
 	return fmt.Sprintf("p50 %s, p90 %s, p99 %s, most %s, of %d", at(0.5), at(0.9), at(0.99), at(1), len(list))
 }
 
-// memory is what the kernel says of the gateway's.
+// memory returns what the kernel reports about the gateway's memory.
 func memory(t *testing.T, g *weirtest.Gateway) string {
 	t.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", g.Pid()))
@@ -234,14 +236,14 @@ func memory(t *testing.T, g *weirtest.Gateway) string {
 	return strings.Join(told, ", ")
 }
 
-// processor is the time that the gateway has had of one.
+// processor returns the processor time that the gateway has used.
 func processor(t *testing.T, g *weirtest.Gateway) time.Duration {
 	t.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", g.Pid()))
 	if err != nil {
 		t.Fatal(err)
 	}
-	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:])) // behind the name, which may hold anything
+	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:])) // after the name, which may contain anything
 	var ticks int64
 	for _, f := range fields[11:13] { // utime and stime
 		n, err := strconv.ParseInt(f, 10, 64)

@@ -1,6 +1,6 @@
-// Package cluster runs the control plane of Kubernetes for tests: the real etcd and kube-apiserver, as processes of
-// this machine that listen on loopback. They are one program, which is built once from its modules (`make kube`) and
-// kept in the user's cache folder, by version.
+// Package cluster runs the real control plane of Kubernetes for tests: etcd and kube-apiserver, as processes of this
+// machine that listen on loopback. They are one program, which is built from its modules once (`make kube`) and kept
+// in the user's cache folder, by version.
 package cluster
 
 import (
@@ -14,7 +14,7 @@ import (
 	"strings"
 )
 
-// Version is the version of Kubernetes; hyper/go.mod has it too.
+// Version is the version of Kubernetes; it is also in hyper/go.mod.
 const Version = "1.37.2"
 
 // Folder returns the folder of this module.
@@ -23,8 +23,8 @@ func Folder() string {
 	return filepath.Dir(file)
 }
 
-// Program returns the path of the program with the parts of Kubernetes, whether or not Build has made it yet. The file
-// name says what the program was made from. With pods it also has the parts that run pods.
+// Program returns the path of the program with the parts of Kubernetes, whether or not Build has made it yet. Its
+// name says what it was made of. With pods it has the parts that run pods, in addition to the control plane.
 func Program(pods bool) (string, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
@@ -45,8 +45,8 @@ func Program(pods bool) (string, error) {
 	return filepath.Join(cache, "weir", "kube", fmt.Sprintf("%s-%s-%s-%x", kind, Version, runtime.Version(), sum.Sum(nil)[:6])), nil
 }
 
-// Build makes the program if it does not exist yet. That keeps all processors busy for some minutes. Progress is
-// written to out.
+// Build makes the program if it does not exist yet, which keeps all processors busy for some minutes, and writes its
+// progress to out.
 func Build(pods bool, out io.Writer) (string, error) {
 	path, err := Program(pods)
 	if err != nil {
@@ -75,5 +75,5 @@ func Build(pods bool, out io.Writer) (string, error) {
 	if err := build.Run(); err != nil {
 		return "", fmt.Errorf("go build of Kubernetes: %w", err)
 	}
-	return path, os.Rename(made, path) // complete or not at all
+	return path, os.Rename(made, path) // whole or not at all
 }

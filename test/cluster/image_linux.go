@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// image writes an archive of a container image with one static program, and returns its path. The program runs as
-// nobody. The arguments in entry come before those of its pod.
+// image writes an archive of a container image that contains one static program, and returns its path. The program
+// runs as nobody, with the arguments in entry before those of its pod.
 func (n *Node) image(name, program string, entry ...string) string {
 	n.tb.Helper()
 	text, err := os.ReadFile(program)

@@ -1,6 +1,6 @@
-// Package cluster_test runs Weir against a real API server. Endpoints have addresses that are not those of loopback, for
-// Kubernetes takes none of these: the tests run in a network of their own, in which all of 10.250.0.0/16 is this machine,
-// and from which nothing leads out.
+// Package cluster_test runs Weir against a real API server. Kubernetes does not accept loopback addresses for
+// endpoints. The tests therefore run in a network namespace of their own, in which all of 10.250.0.0/16 is this
+// machine, and from which nothing can connect to the outside.
 package cluster_test
 
 import (
@@ -16,7 +16,7 @@ import (
 	"github.com/weir-gateway/weir/test/weirtest"
 )
 
-// within tells a process of the tests that it is in the network.
+// within is the environment variable that tells a process of the tests that it is inside the network.
 const within = "WEIR_TEST_NETWORK"
 
 func TestMain(m *testing.M) {
@@ -37,7 +37,7 @@ func TestMain(m *testing.M) {
 	}))
 }
 
-// enter runs the tests in a network of their own, as root of a user namespace where this user is not root.
+// enter runs the tests in a network of their own, as root of a user namespace if this user is not root.
 func enter() int {
 	self := exec.Command("/proc/self/exe", os.Args[1:]...) //nolint:noctx // the same once more
 	self.Stdin, self.Stdout, self.Stderr = os.Stdin, os.Stdout, os.Stderr
@@ -55,7 +55,7 @@ func enter() int {
 	return 0
 }
 
-// namespaces are those of a process in a network of its own.
+// namespaces returns the attributes of a process in a network of its own.
 func namespaces() *syscall.SysProcAttr {
 	attributes := &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
 	if os.Getuid() != 0 {

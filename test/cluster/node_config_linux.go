@@ -1,6 +1,6 @@
 package cluster
 
-// The templates of a node's configs; %[1]s is the node's folder, or the kubeconfig in the last one.
+// The templates of a node's configs; %[1]s is the node's folder, or what is said next to the template.
 const (
 	podNetwork = `{"cniVersion":"1.0.0","name":"weir","plugins":[{"type":"bridge","bridge":"cni0","isGateway":true,"ipMasq":false,"hairpinMode":true,
  "ipam":{"type":"host-local","dataDir":"%[1]s/addresses","ranges":[[{"subnet":"10.244.0.0/24"}]],"routes":[{"dst":"0.0.0.0/0"}]}}]}

@@ -19,13 +19,13 @@ import (
 	"github.com/weir-gateway/weir/internal/base/await"
 )
 
-// The addresses of the parts of a cluster with pods.
+// Where the parts of a cluster with pods are.
 const (
 	nodeAddress = "10.251.0.1"
 	socketName  = "containerd.sock"
 )
 
-// The names of the API server's clients in a cluster.
+// Names of the users of the API server in a cluster.
 const (
 	manager   = "system:kube-controller-manager"
 	scheduler = "system:kube-scheduler"
@@ -33,18 +33,18 @@ const (
 	proxy     = "system:kube-proxy"
 )
 
-// Node is a cluster of one machine, this one, that runs pods.
+// Node is a single-machine cluster, on this machine, that runs pods.
 type Node struct {
 	*Control
 
 	tb       testing.TB
 	folder   string
 	parts    []*Process // in the order in which they were started
-	networks []string   // the ones that existed before
+	networks []string   // that existed before
 	settings map[string][]byte
 }
 
-// StartNode runs a whole cluster, and ends it with the test. It must be called as root in a network namespace of its
+// StartNode runs a whole cluster, which ends with the test. It must be called as root in a network namespace of its
 // own, and needs containerd, runc, the CNI plugins and nftables.
 func StartNode(tb testing.TB) *Node {
 	tb.Helper()
@@ -92,7 +92,7 @@ func StartNode(tb testing.TB) *Node {
 	return n
 }
 
-// containers runs containerd with the network for pods.
+// containers runs containerd and gives it the image for the pods' networks.
 func (n *Node) containers() {
 	n.tb.Helper()
 	if err := os.MkdirAll(filepath.Join(n.folder, "cni"), 0o750); err != nil {
@@ -123,7 +123,7 @@ func (n *Node) part(program string, arguments ...string) {
 	n.parts = append(n.parts, p)
 }
 
-// until waits longer than other tests do, because images are unpacked and pods started meanwhile.
+// until waits longer than elsewhere, because images are unpacked and pods started meanwhile.
 func (n *Node) until(what string, condition func() bool) {
 	n.tb.Helper()
 	for deadline := time.Now().Add(4 * await.Patience); !condition(); {
@@ -150,7 +150,7 @@ func (n *Node) config(name, form string, of ...any) string {
 	return path
 }
 
-// remember saves the machine's settings that kubelet changes.
+// remember records settings of the machine that kubelet changes.
 func (n *Node) remember(paths ...string) {
 	n.tb.Helper()
 	n.settings = map[string][]byte{}
@@ -163,7 +163,7 @@ func (n *Node) remember(paths ...string) {
 	}
 }
 
-// end ends kubelet first, so that it does not restart anything, then the pods, then the rest.
+// end ends kubelet first, so that it does not start anything again, then the pods, then the rest.
 func (n *Node) end() {
 	slices.Reverse(n.parts)
 	containerd := slices.IndexFunc(n.parts, func(p *Process) bool { return filepath.Base(p.program) == "containerd" })
@@ -200,8 +200,7 @@ func (n *Node) end() {
 	_ = os.RemoveAll(n.folder)
 }
 
-// endContainers kills the running containers and their containerd-shim processes, which it recognises by the node's
-// folder.
+// endContainers kills the containers, and the shims that hold them, which are recognised by their folder.
 func (n *Node) endContainers() {
 	tasks, _ := n.ctr("tasks", "ls", "-q").Output()
 	for task := range strings.FieldsSeq(string(tasks)) {
@@ -225,7 +224,7 @@ func processes() []int {
 	return list
 }
 
-// networks returns the named networks that containerd makes, one for each pod.
+// networks returns the named network namespaces; containerd makes one for each pod.
 func networks() []string {
 	entries, _ := os.ReadDir("/run/netns")
 	var list []string

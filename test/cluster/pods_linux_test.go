@@ -28,7 +28,7 @@ import (
 
 var withPods = flag.Bool("pods", false, "run a whole cluster, with pods: needs root, containerd, runc, plugins of CNI and nftables") //nolint:gochecknoglobals // that is what flags are
 
-// town is a cluster in which Weir runs as a Deployment from the manifest, in front of another one.
+// town is a cluster in which Weir runs as a Deployment from the manifest, in front of another Deployment.
 type town struct {
 	*cluster.Node
 
@@ -36,7 +36,7 @@ type town struct {
 	address string // of Weir's Service
 }
 
-// paths is where the API server keeps the kinds of the manifest.
+// paths returns where the API server keeps the kinds of the manifest.
 func paths() map[string]string {
 	return map[string]string{
 		"Namespace": "/api/v1/namespaces", "ServiceAccount": "/api/v1/namespaces/weir/serviceaccounts", "ConfigMap": "/api/v1/namespaces/weir/configmaps",
@@ -88,7 +88,7 @@ func newTown(t *testing.T) *town {
 	}
 }
 
-// answers tells whether Weir answers by its Service.
+// answers reports whether Weir answers through its Service.
 func (w *town) answers(path string) error {
 	ctx, cancel := context.WithTimeout(w.t.Context(), await.Patience)
 	defer cancel()
@@ -135,7 +135,7 @@ func (w *town) apply(path string, object any) {
 	}
 }
 
-// manifest applies deploy/kubernetes as it stands, but for the routes.
+// manifest applies deploy/kubernetes unchanged, except for the routes.
 func (w *town) manifest() {
 	w.t.Helper()
 	text, err := os.ReadFile(filepath.Join(weirtest.Root(), "deploy", "kubernetes", "weir.yaml"))
@@ -184,7 +184,7 @@ spec:
 `))
 }
 
-// available waits until a Deployment has rolled out, and has so many pods that are ready.
+// available waits until a Deployment has rolled out, and has that many ready pods.
 func (w *town) available(namespace, name string, pods int32) {
 	w.t.Helper()
 	var d *appsv1.Deployment
@@ -234,7 +234,7 @@ func (w *town) scale(pods int32) {
 	w.settled("shop", "users", pods)
 }
 
-// kill ends a pod at once, with whatever it is doing.
+// kill kills a pod at once, whatever it is doing.
 func (w *town) kill() {
 	w.t.Helper()
 	pods, err := w.Client().CoreV1().Pods("shop").List(w.t.Context(), metav1.ListOptions{LabelSelector: "app=users"})
@@ -247,7 +247,7 @@ func (w *town) kill() {
 	w.settled("shop", "users", 3)
 }
 
-// load is requests without a pause, of several clients.
+// load sends requests without a pause, from several clients.
 type load struct {
 	t        *testing.T
 	answered atomic.Int64
@@ -278,7 +278,7 @@ func (l *load) send(method, url string) {
 		select {
 		case <-l.stop:
 			return
-		case <-time.After(2 * time.Millisecond): // for the machine has other things to do
+		case <-time.After(2 * time.Millisecond): // because the machine has other things to do
 		}
 		req, err := http.NewRequestWithContext(context.Background(), method, url, strings.NewReader("hello"))
 		if err != nil {
@@ -296,7 +296,7 @@ func (l *load) send(method, url string) {
 	}
 }
 
-// TestPodsComeAndGo has Weir in front of pods that are rolled, scaled and killed, while requests are sent.
+// TestPodsComeAndGo has Weir in front of pods that are rolled, scaled and killed while requests are sent.
 func TestPodsComeAndGo(t *testing.T) {
 	if !*withPods {
 		t.Skip("a whole cluster is run by `make cluster`")

@@ -33,11 +33,11 @@ func (p *Process) Start() {
 	}
 	go func() {
 		defer close(p.ended)
-		_ = p.command.Wait() // how it ends does not matter
+		_ = p.command.Wait() // its exit status does not matter
 	}()
 }
 
-// Kill ends the process abruptly, as when a machine fails.
+// Kill ends it as if its machine failed.
 func (p *Process) Kill() {
 	p.tb.Helper()
 	if p.command == nil {
@@ -52,7 +52,7 @@ func (p *Process) Kill() {
 	p.command = nil
 }
 
-// End tells the process to end. If that takes more than 5 seconds, as it does while watches are open, it is killed.
+// End tells it to end. If that takes too long, as it does while watches are open, it is killed.
 func (p *Process) End() {
 	p.tb.Helper()
 	p.Signal(syscall.SIGTERM)
@@ -63,13 +63,13 @@ func (p *Process) End() {
 	p.Kill()
 }
 
-// Pause stops the process until Resume.
+// Pause stops it from doing anything, until Resume.
 func (p *Process) Pause() { p.Signal(syscall.SIGSTOP) }
 
-// Resume lets the process go on.
+// Resume lets it continue.
 func (p *Process) Resume() { p.Signal(syscall.SIGCONT) }
 
-// Signal sends the process a signal.
+// Signal sends it a signal.
 func (p *Process) Signal(s syscall.Signal) {
 	p.tb.Helper()
 	select {

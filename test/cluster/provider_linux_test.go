@@ -30,7 +30,7 @@ func TestSlicesOfAnAPIServer(t *testing.T) {
 	r.becomes("10.1.0.1:8080, 10.1.0.2:8080, 10.1.0.3:9000")
 	w.slice("shop", "users-1", 8080, "10.1.0.1 draining", "10.1.0.2 notready")
 	r.becomes("10.1.0.1:8080 draining, 10.1.0.2:8080 not ready, 10.1.0.3:9000")
-	w.slice("shop", "users-2", 9000, "10.1.0.3", "10.1.0.2") // which moves
+	w.slice("shop", "users-2", 9000, "10.1.0.3", "10.1.0.2") // one endpoint moves between slices
 	r.becomes("10.1.0.1:8080 draining, 10.1.0.2:9000, 10.1.0.3:9000")
 	w.slice("shop", "users-1", 8080, "10.1.0.1 draining")
 	w.noSlice("shop", "users-2")
@@ -40,7 +40,7 @@ func TestSlicesOfAnAPIServer(t *testing.T) {
 	r.looked("no Service users in the namespace shop")
 }
 
-// TestSetsOutliveTheirServer has everything fail on which what is known of endpoints stands, one thing after the other.
+// TestSetsOutliveTheirServer lets everything fail, one thing after the other, that knowledge of endpoints depends on.
 func TestSetsOutliveTheirServer(t *testing.T) {
 	w := newWorld(t)
 	w.namespace("shop")
@@ -107,7 +107,7 @@ func TestSetsOutliveTheirServer(t *testing.T) {
 	}
 }
 
-// TestTheRoleOfTheManifestIsEnough has Weir ask as the service account of deploy/kubernetes would.
+// TestTheRoleOfTheManifestIsEnough has Weir use the service account of deploy/kubernetes.
 func TestTheRoleOfTheManifestIsEnough(t *testing.T) {
 	w := newWorld(t, weir)
 	w.namespace("shop")

@@ -20,7 +20,8 @@ import (
 // turns is how often all pods are replaced; `make rolling` does that for a minute.
 var turns = flag.Int("rounds", 4, "how many times all three pods are replaced, every 300 ms") //nolint:gochecknoglobals // that is what flags are
 
-// TestBySlices replaces pods as a Deployment does: what ends is told as serving and terminating until it has ended.
+// TestBySlices replaces pods as a Deployment does: a pod that ends is listed as serving and terminating until it has
+// ended.
 func TestBySlices(t *testing.T) {
 	w := newWorld(t)
 	for i, e := range []rolling.Ending{rolling.Graceful, rolling.AtOnce, rolling.Restless} {
@@ -46,7 +47,7 @@ func (w *world) twoPorts(namespace string) {
 	w.done(w.Client().CoreV1().Services(namespace).Create(w.t.Context(), service, metav1.CreateOptions{}))
 }
 
-// tell writes the slice of all pods.
+// tell writes the slice with all pods.
 func (w *world) tell(namespace string, s *rolling.Stage, all []rolling.Instance) {
 	http, grpc := int32(s.HTTP), int32(s.GRPC)
 	slice := &discoveryv1.EndpointSlice{

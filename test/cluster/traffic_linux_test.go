@@ -11,7 +11,8 @@ import (
 	"github.com/weir-gateway/weir/test/cluster"
 )
 
-// TestANameOfAServiceIsItsPods shows that a URL means pods where they may be read, and DNS where they may not.
+// TestANameOfAServiceIsItsPods shows that the name of a Service in a URL stands for its pods if they may be read, and
+// is looked up with DNS if not.
 func TestANameOfAServiceIsItsPods(t *testing.T) {
 	w := newWorld(t)
 	w.namespace("shop")
@@ -23,7 +24,7 @@ func TestANameOfAServiceIsItsPods(t *testing.T) {
 	for _, path := range []string{"/a", "/b", "/c"} {
 		c.answered(path, "10.250.0.1", "10.250.0.2")
 	}
-	if status, _ := c.get("/d"); status != http.StatusServiceUnavailable { // no such port, and no such name for DNS
+	if status, _ := c.get("/d"); status != http.StatusServiceUnavailable { // no such port, and no such name in DNS
 		t.Errorf("a port that the Service does not have: %d", status)
 	}
 	w.slice("shop", "users-1", port, "10.250.0.2", "10.250.0.3 draining", "10.250.0.4 notready")
@@ -34,7 +35,7 @@ func TestANameOfAServiceIsItsPods(t *testing.T) {
 	c.unanswered("/a")
 }
 
-// TestWhoIsMeantForTheNodeIsAsked has slices as `trafficDistribution: PreferSameNode` of a Service makes them.
+// TestWhoIsMeantForTheNodeIsAsked has slices like those of a Service with `trafficDistribution: PreferSameNode`.
 func TestWhoIsMeantForTheNodeIsAsked(t *testing.T) {
 	t.Setenv("WEIR_NODE", "node-2")
 	w := newWorld(t)
@@ -45,13 +46,13 @@ func TestWhoIsMeantForTheNodeIsAsked(t *testing.T) {
 	c := newClient(t, g)
 	w.slice("shop", "users-1", port, "10.250.0.1 node-1", "10.250.0.2 node-2")
 	c.answered("/", "10.250.0.2")
-	w.slice("shop", "users-1", port, "10.250.0.1 node-1", "10.250.0.3") // one has no hint
+	w.slice("shop", "users-1", port, "10.250.0.1 node-1", "10.250.0.3") // one endpoint has no hint
 	c.answered("/", "10.250.0.1", "10.250.0.3")
-	w.slice("shop", "users-1", port, "10.250.0.1 node-1", "10.250.0.3 node-3") // nobody is meant for it
+	w.slice("shop", "users-1", port, "10.250.0.1 node-1", "10.250.0.3 node-3") // no endpoint is meant for this node
 	c.answered("/", "10.250.0.1", "10.250.0.3")
 }
 
-// pause is how long what fails stays so; some hundred requests at least.
+// pause is how long each failure lasts; it lasts for some hundred requests at least.
 var pause = flag.Duration("pause", 0, "how long the control plane fails in each way, beside some hundred requests") //nolint:gochecknoglobals // that is what flags are
 
 // TestTrafficNeverStops sends requests all the time while the control plane fails in every way.

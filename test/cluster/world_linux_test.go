@@ -30,7 +30,7 @@ import (
 	"github.com/weir-gateway/weir/test/weirtest"
 )
 
-// world is a control plane with what a test puts there.
+// world is a control plane with the objects of a test.
 type world struct {
 	*cluster.Control
 
@@ -42,7 +42,7 @@ func newWorld(t *testing.T, users ...string) *world {
 	return &world{cluster.Start(t, users...), t}
 }
 
-// done ends the test with an error; made is what the API server has made of an object.
+// done ends the test if there was an error. Its first parameter is the object that the API server has made.
 func (w *world) done(_ any, err error) {
 	w.t.Helper()
 	if err != nil {
@@ -61,21 +61,21 @@ func (w *world) service(namespace, name string) {
 	w.done(nil, w.create(namespace, name))
 }
 
-// create is service for who expects an error.
+// create is service for callers that expect an error.
 func (w *world) create(namespace, name string) error {
 	s := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: corev1.ServiceSpec{Ports: []corev1.ServicePort{{Name: "http", Port: 80, TargetPort: intstr.FromInt32(8080)}}}}
 	_, err := w.Client().CoreV1().Services(namespace).Create(context.Background(), s, metav1.CreateOptions{})
 	return err
 }
 
-// slice writes a slice, whose name begins with that of its Service, as in users-1. Endpoints are addresses, with words
-// behind them: draining, notready, or the node that they are meant for.
+// slice writes a slice, whose name begins with that of its Service, as in users-1. Endpoints are addresses, which may
+// be followed by words: draining, notready, or the node that they are meant for.
 func (w *world) slice(namespace, name string, port int32, endpoints ...string) {
 	w.t.Helper()
 	w.done(nil, w.write(namespace, name, port, endpoints...))
 }
 
-// write is slice for who expects an error.
+// write is slice for callers that expect an error.
 func (w *world) write(namespace, name string, port int32, endpoints ...string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), await.Patience)
 	defer cancel()
@@ -123,7 +123,7 @@ func (w *world) bind(user, role, namespace string) {
 	w.done(w.Client().RbacV1().RoleBindings(namespace).Create(w.t.Context(), binding, metav1.CreateOptions{}))
 }
 
-// run is a provider that runs.
+// run is a running provider.
 type run struct {
 	t     *testing.T
 	sets  chan string
@@ -174,11 +174,11 @@ func show(list []discovery.Endpoint) string {
 	return strings.Join(all, ", ")
 }
 
-// becomes waits for a set, after others: Services and slices are told of by a watch each.
+// becomes waits for a set, which others may precede: Services and slices are reported by separate watches.
 func (r *run) becomes(want string) {
 	r.t.Helper()
 	last := "nothing"
-	deadline := time.After(4 * await.Patience) // an API server that comes back is asked after up to 10 s
+	deadline := time.After(4 * await.Patience) // an API server that comes back is contacted after up to 10 s
 	for last != want {
 		select {
 		case last = <-r.sets:
@@ -188,7 +188,7 @@ func (r *run) becomes(want string) {
 	}
 }
 
-// looked waits for a look with that error; "" is a good one.
+// looked waits for a look with that error; "" stands for success.
 func (r *run) looked(want string) {
 	r.t.Helper()
 	var last error
@@ -205,7 +205,7 @@ func (r *run) looked(want string) {
 	}
 }
 
-// pods are what answers at all addresses of the network: with the address that it was called at.
+// pods answer at all addresses of the network, with the address that was called.
 func pods(t *testing.T) (port int32) {
 	t.Helper()
 	l, err := net.Listen("tcp", ":0") //nolint:noctx // at once
@@ -243,7 +243,7 @@ func (w *world) gateway(user string, lines ...string) *weirtest.Gateway {
 	return g
 }
 
-// client asks the gateway over one connection.
+// client sends requests to the gateway over one connection.
 type client struct {
 	t    *testing.T
 	http *http.Client
@@ -257,7 +257,7 @@ func newClient(t *testing.T, g *weirtest.Gateway) *client {
 	return &client{t, &http.Client{Transport: transport, Timeout: time.Minute}, "http://" + g.Address}
 }
 
-// get gives status and body.
+// get returns status and body.
 func (c *client) get(path string) (int, string) {
 	c.t.Helper()
 	req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, c.url+path, http.NoBody)
@@ -276,11 +276,11 @@ func (c *client) get(path string) (int, string) {
 	return res.StatusCode, string(text)
 }
 
-// answered waits until only those pods answer, and all of them have. One whose last answer was late is passed over
+// answered waits until only those pods answer, and all of them have. A pod whose last answer was late is passed over
 // for a while, so that a few requests may all go to the others.
 func (c *client) answered(path string, by ...string) {
 	c.t.Helper()
-	seen := map[string]bool{} // since another one answered
+	seen := map[string]bool{} // since another pod answered
 	await.That(c.t, fmt.Sprint("answers by ", by), func() bool {
 		for range 8 * len(by) {
 			status, body := c.get(path)
@@ -294,7 +294,7 @@ func (c *client) answered(path string, by ...string) {
 	})
 }
 
-// unanswered waits until no pod answers: 503, which says when to come back.
+// unanswered waits until no pod answers: 503, with a Retry-After.
 func (c *client) unanswered(path string) {
 	c.t.Helper()
 	await.That(c.t, "no pod answers", func() bool {
@@ -303,7 +303,7 @@ func (c *client) unanswered(path string) {
 	})
 }
 
-// try is get for whoever is not the test itself.
+// try is get for code outside the test's own goroutine.
 func (c *client) try(path string) (int, error) {
 	req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, c.url+path, http.NoBody)
 	if err != nil {
@@ -318,7 +318,7 @@ func (c *client) try(path string) (int, error) {
 	return res.StatusCode, err
 }
 
-// tick is a moment.
+// tick waits for a moment.
 func tick() <-chan time.Time { return time.After(time.Millisecond) }
 
 // soon writes a slice within a moment, or fails.

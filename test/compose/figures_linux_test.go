@@ -28,10 +28,10 @@ import (
 
 var rounds = flag.Int("rounds", 0, "measure what a composition costs against aggregators that are written by hand, so many rounds")
 
-// roleVariable has the test's program be one of the processes that are measured.
+// roleVariable makes the test's program one of the processes that are measured.
 const roleVariable = "WEIR_TEST_ROLE"
 
-// backendsVariable says to an aggregator where the backends are.
+// backendsVariable tells an aggregator where the backends are.
 const backendsVariable = "WEIR_TEST_BACKENDS"
 
 func TestMain(m *testing.M) {
@@ -47,10 +47,10 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// names are those of the backends, which the answer has too.
+// names are the names of the backends, which are also keys of the answer.
 var names = []string{"profile", "orders", "offers"}
 
-// document is what the backend of that name answers: 1 KiB of JSON.
+// document is the answer of the backend with that name: 1 KiB of JSON.
 func document(name string) string {
 	text := `{"name":"` + name + `","id":9007199254740993,"items":[`
 	for i := 0; len(text) < 980; i++ {
@@ -64,7 +64,7 @@ func document(name string) string {
 	return text + strings.Repeat("x", max(0, size-len(text)-2)) + `"}`
 }
 
-// play is the whole of such a process: it serves until its input ends.
+// play runs such a process: it serves until its input ends.
 func play(role string) error {
 	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it lives as long as the process
 	if err != nil {
@@ -78,7 +78,7 @@ func play(role string) error {
 			w.Header().Set("Content-Type", "application/json")
 			_, _ = io.WriteString(w, document(strings.TrimPrefix(r.URL.Path, "/")))
 		}))
-	case "own": // by hand, on the engine and the transport that Weir has
+	case "own": // hand-written, on Weir's own engine and transport
 		t, err := transport.New(transport.Options{Engine: config.OwnEngine})
 		if err != nil {
 			return err
@@ -86,7 +86,7 @@ func play(role string) error {
 		served = listen.New(listen.Options{
 			Listener: l, Engine: config.OwnEngine, Log: slog.New(slog.DiscardHandler), Handler: aggregator{t.RoundTrip, addresses},
 		}).Serve
-	case "std": // by hand, as everybody would
+	case "std": // hand-written, with net/http
 		t := http.DefaultTransport.(*http.Transport).Clone()
 		t.MaxIdleConnsPerHost = 100
 		served = standard(l, aggregator{(&http.Client{Transport: t}).Do, addresses})
@@ -103,8 +103,8 @@ func standard(l net.Listener, h http.Handler) func() error {
 	return func() error { return (&http.Server{Handler: h, ReadHeaderTimeout: time.Minute}).Serve(l) }
 }
 
-// aggregator asks three backends at once and puts what they say into one answer. It
-// has bounds of time and size, for without these nobody would let it serve.
+// aggregator calls three backends at once and merges their answers into one. It limits time and size, because nobody
+// would run it in production without that.
 type aggregator struct {
 	do        func(*http.Request) (*http.Response, error)
 	addresses []string
@@ -196,7 +196,7 @@ func start(t *testing.T, role string, backends []string) program {
 	return program{role, strings.TrimSpace(address), c.Process.Pid}
 }
 
-// weir is the composition that does the same.
+// weir runs the composition that does the same.
 func weir(t *testing.T, backends []string) program {
 	t.Helper()
 	text := "listen: 127.0.0.1:0\nengine: own\ntelemetry: { access_log: off }\nroutes:\n  GET /home:\n    compose:\n"
@@ -211,7 +211,7 @@ func weir(t *testing.T, backends []string) program {
 	return program{"weir", g.Address, g.Pid()}
 }
 
-// cpu is the time that the threads of a process have had a processor (proc(5), schedstat).
+// cpu returns the processor time of the threads of a process (proc(5), schedstat).
 func (p program) cpu(t *testing.T) time.Duration {
 	t.Helper()
 	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", p.pid))
@@ -234,7 +234,7 @@ func (p program) cpu(t *testing.T) time.Duration {
 	return sum
 }
 
-// ask sends n requests over each of several connections, and gives the CPU of one.
+// ask sends n requests over each of several connections, and returns the CPU time of one request.
 func (p program) ask(t *testing.T, client *http.Client, want string, n int) float64 {
 	t.Helper()
 	const connections = 4
@@ -271,8 +271,8 @@ func (p program) once(ctx context.Context, client *http.Client, want string) err
 	return nil
 }
 
-// TestFiguresOfCompositions measures, in rounds in which all take turns, the CPU of one answer
-// that is made of three. It judges answers only; without rounds there is one short one.
+// TestFiguresOfCompositions measures the CPU time of one answer that is merged from three, in rounds in which all
+// programs take turns. It judges answers only. Without -rounds there is one short round.
 func TestFiguresOfCompositions(t *testing.T) {
 	backends := slices.Repeat([]string{start(t, "backends", nil).address}, len(names))
 	programs := []program{weir(t, backends), start(t, "own", backends), start(t, "std", backends)}
@@ -288,7 +288,7 @@ func TestFiguresOfCompositions(t *testing.T) {
 		for i := range programs {
 			at := (round + i) % len(programs)
 			cost := programs[at].ask(t, client, want, many)
-			if round > 0 { // the first one warms
+			if round > 0 { // the first round is a warm-up
 				costs[at] = append(costs[at], cost)
 			}
 		}

@@ -27,20 +27,19 @@ import (
 	"sigs.k8s.io/gateway-api/apis/v1beta1"
 )
 
-// cluster is a fake API server with what controllers of a real cluster do and
-// the tests need: defaults, generations, creation times, and ready pods with an
-// echo server each for every Deployment.
+// cluster is a fake API server together with what controllers of a real cluster do and the tests need: defaults,
+// generations, creation times, and for every Deployment ready pods, each with an echo server.
 type cluster struct {
-	client.WithWatch // what the tests use: every write is noticed
+	client.WithWatch // used by the tests: every write is noticed
 
-	// direct skips defaults and notices: the controller writes statuses by it.
+	// direct skips defaults and notices; the controller uses it to write statuses.
 	direct      client.WithWatch
 	definitions *definitions
 	pods        *pods
-	// changed holds a token when something was written since it was last taken.
+	// changed holds a token if something was written since the last one was taken.
 	changed chan struct{}
 
-	mu sync.Mutex // serialises writes with what they entail
+	mu sync.Mutex // serialises writes with their consequences
 }
 
 func newCluster(t *testing.T) *cluster {
@@ -123,8 +122,7 @@ func (c *cluster) delete(ctx context.Context, direct client.WithWatch, obj clien
 	return direct.Delete(ctx, obj, opts...)
 }
 
-// store writes obj with its defaults, and with a new generation where its spec
-// is not that of before.
+// store writes obj with its defaults, and with a new generation if its spec differs from that of before.
 func (c *cluster) store(ctx context.Context, before *unstructured.Unstructured, obj client.Object, opts ...client.UpdateOption) error {
 	if err := c.complete(obj); err != nil {
 		return err
@@ -141,7 +139,7 @@ func (c *cluster) store(ctx context.Context, before *unstructured.Unstructured, 
 	return c.direct.Update(ctx, obj, opts...)
 }
 
-// stored gives what the server holds under the name of obj.
+// stored returns what the server has stored under the name of obj.
 func (c *cluster) stored(ctx context.Context, obj client.Object) (*unstructured.Unstructured, error) {
 	gvk, err := apiutil.GVKForObject(obj, c.Scheme())
 	if err != nil {
@@ -227,7 +225,7 @@ func (c *cluster) runPods(ctx context.Context, obj client.Object) error {
 	return nil
 }
 
-// stopPods ends what runPods made for obj.
+// stopPods ends what runPods started for obj.
 func (c *cluster) stopPods(ctx context.Context, obj client.Object) {
 	gvk, err := apiutil.GVKForObject(obj, c.Scheme())
 	if err != nil || gvk.Kind != "Deployment" {
@@ -242,6 +240,6 @@ func (c *cluster) stopPods(ctx context.Context, obj client.Object) {
 	}
 }
 
-// podName has the two parts after the Deployment's name that a real one has:
-// the suite cuts them off to learn which backend answered.
+// podName returns a name with two parts after the Deployment's name, like that of a real pod: the suite cuts them off
+// to learn which backend answered.
 func podName(deployment string, i int32) string { return fmt.Sprintf("%s-echo-%d", deployment, i) }

@@ -18,7 +18,7 @@ import (
 	"sigs.k8s.io/gateway-api/conformance/utils/suite"
 )
 
-// patience is short, for everything is in this process.
+// patience is short, because everything is in this process.
 var patience = flag.Duration("patience", 10*time.Second, "how long a condition or an answer is waited for")
 
 // TestConformance runs every official test of the profiles and features that
@@ -39,7 +39,7 @@ func TestConformance(t *testing.T) {
 	for _, test := range tests.ConformanceTests {
 		t.Run(test.ShortName, func(t *testing.T) {
 			t.Cleanup(func() { results.add(t, test) })
-			// Not through s.Run, which makes a client for a real API server first.
+			// Not through s.Run, which first makes a client for a real API server.
 			test.Run(t, s)
 		})
 	}
@@ -72,7 +72,7 @@ func options(c *cluster) suite.ConformanceOptions {
 	}
 }
 
-// startController runs the controller for as long as the test.
+// startController runs the controller for as long as the test runs.
 func startController(t *testing.T, c *cluster) {
 	t.Helper()
 	loop := &controller{t: t, cluster: c, gateway: newGateway(t), addresses: newAddresses()}
@@ -82,7 +82,7 @@ func startController(t *testing.T, c *cluster) {
 	t.Cleanup(func() { cancel(); done.Wait() })
 }
 
-// awaitClass waits until the class tells its features: the suite infers them from it.
+// awaitClass waits until the class lists its features: the suite infers them from it.
 func awaitClass(t *testing.T, c *cluster) {
 	t.Helper()
 	require.Eventually(t, func() bool {
@@ -92,8 +92,8 @@ func awaitClass(t *testing.T, c *cluster) {
 	}, 10*time.Second, 10*time.Millisecond, "the GatewayClass is not accepted")
 }
 
-// requireLoopbackNetwork skips the test where a process may not bind port 80 on
-// any address of 127.0.0.0/8, which each Gateway and each pod has one of.
+// requireLoopbackNetwork skips the test if a process may not bind port 80 on every address of 127.0.0.0/8; each
+// Gateway and each pod has one of these.
 func requireLoopbackNetwork(t *testing.T) {
 	t.Helper()
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.30.0.1:80")

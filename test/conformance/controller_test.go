@@ -21,7 +21,7 @@ import (
 
 const controllerName = "weir-gateway.dev/gateway"
 
-// controller keeps gateway and statuses at what the objects of the cluster say.
+// controller keeps the gateway and the statuses in line with the objects of the cluster.
 type controller struct {
 	t         *testing.T
 	cluster   *cluster
@@ -43,7 +43,7 @@ func (c *controller) run(ctx context.Context) {
 	}
 }
 
-// reconcile makes traffic flow first and tells of it afterwards.
+// reconcile first makes traffic flow and then reports it.
 func (c *controller) reconcile(ctx context.Context) error {
 	objects, err := c.cluster.objects(ctx)
 	if err != nil {
@@ -51,7 +51,7 @@ func (c *controller) reconcile(ctx context.Context) error {
 	}
 	result := gatewayapi.Translate(objects, gatewayapi.Options{
 		ControllerName: controllerName, Bind: c.addresses.bind, Addresses: c.addresses.of,
-		Reach: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, // where the pods are here
+		Reach: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, // the test's pods are there
 	})
 	if err := errors.Join(c.cluster.resolveServices(ctx, result.Config), c.cluster.resolveSecrets(ctx, result.Config)); err != nil {
 		return err
@@ -85,7 +85,7 @@ func (c *cluster) objects(ctx context.Context) (*gatewayapi.Objects, error) {
 	return o, nil
 }
 
-// list gives pointers to the items of a list; R is the type of an item.
+// list returns pointers to the items of a list; R is the type of an item.
 func list[R any](ctx context.Context, c *cluster, into client.ObjectList) ([]*R, error) {
 	if err := c.direct.List(ctx, into); err != nil {
 		return nil, err
@@ -147,8 +147,8 @@ func (c *controller) writeStatuses(ctx context.Context, o *gatewayapi.Objects, r
 	return w.err
 }
 
-// statusWriter writes until the first error. An object that was deleted or
-// changed meanwhile is no error: that change wakes the controller again.
+// statusWriter writes until the first error. If an object was deleted or changed meanwhile, that is not an error: the
+// change wakes the controller again.
 type statusWriter struct {
 	ctx     context.Context //nolint:containedctx // it lives for one call
 	cluster *cluster
@@ -160,7 +160,7 @@ func write[S any](w *statusWriter, obj client.Object, into *S, status S) {
 		return
 	}
 	*into = status
-	w.cluster.mu.Lock() // between a patch and its generation there is no place for it
+	w.cluster.mu.Lock() // no write between a patch and its generation
 	defer w.cluster.mu.Unlock()
 	if err := client.IgnoreNotFound(w.cluster.direct.Status().Update(w.ctx, obj)); err != nil {
 		w.cluster.notice()
@@ -182,7 +182,7 @@ func newAddresses() addresses {
 	return addresses{mu: &sync.Mutex{}, known: map[types.NamespacedName]string{}}
 }
 
-// usableAddress and unusableAddress are what the tests of static addresses ask for.
+// usableAddress and unusableAddress are what the tests of static addresses request.
 const (
 	usableAddress   = "127.30.255.1"
 	unusableAddress = "192.0.2.1"

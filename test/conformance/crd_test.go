@@ -14,8 +14,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// definitions are the official CRDs, and the schemas whose defaults an API
-// server fills in.
+// definitions are the official CRDs, and the schemas whose defaults an API server fills in.
 type definitions struct {
 	all     []*apiextensionsv1.CustomResourceDefinition
 	schemas map[schema.GroupVersionKind]*apiextensionsv1.JSONSchemaProps
@@ -36,7 +35,7 @@ func loadDefinitions(t *testing.T) *definitions {
 		crd := &apiextensionsv1.CustomResourceDefinition{}
 		require.NoError(t, yaml.Unmarshal(raw, crd), file)
 		if crd.Kind != "CustomResourceDefinition" {
-			continue // an admission policy stands among them
+			continue // an admission policy is among them
 		}
 		d.all = append(d.all, crd)
 		for _, v := range crd.Spec.Versions {
@@ -46,9 +45,8 @@ func loadDefinitions(t *testing.T) *definitions {
 	return d
 }
 
-// applyDefaults fills in what value leaves out, as an API server does by the
-// default fields of a structural schema: first a property's own default, then
-// the defaults inside of it.
+// applyDefaults fills in what value leaves out, as an API server does from the default fields of a structural schema:
+// first a property's own default, then the defaults within it.
 func applyDefaults(value any, s *apiextensionsv1.JSONSchemaProps) {
 	switch v := value.(type) {
 	case map[string]any:

@@ -43,8 +43,8 @@ func (c *cluster) coreLists(ctx context.Context, o *gatewayapi.Objects) []func()
 	}
 }
 
-// resolve puts the endpoints of Services in place of their k8s: references:
-// what the provider of Kubernetes does by watching, done once.
+// resolveServices replaces k8s: references with the endpoints of their Services. The Kubernetes provider does the
+// same by watching; this does it once.
 func (c *cluster) resolveServices(ctx context.Context, cfg *config.Config) error {
 	for i := range cfg.Services {
 		s := &cfg.Services[i]
@@ -56,7 +56,7 @@ func (c *cluster) resolveServices(ctx context.Context, cfg *config.Config) error
 			return fmt.Errorf("endpoints of %s: %w", s.Source, err)
 		}
 		if len(addresses) == 0 {
-			continue // none yet: the reference stays, and answers that nobody is there
+			continue // none yet: the reference stays, and requests are answered that there is no endpoint
 		}
 		s.Source = config.Ref{}
 		for _, address := range addresses {
@@ -66,8 +66,8 @@ func (c *cluster) resolveServices(ctx context.Context, cfg *config.Config) error
 	return nil
 }
 
-// endpoints gives the addresses of "namespace/service:port": the ready pods of
-// the Service's selector, or its EndpointSlices where it has none.
+// endpoints returns the addresses of "namespace/service:port": the ready pods of the Service's selector, or its
+// EndpointSlices if it has no selector.
 func (c *cluster) endpoints(ctx context.Context, ref string) ([]string, error) {
 	path, number, _ := strings.Cut(ref, ":")
 	namespace, name, _ := strings.Cut(path, "/")
@@ -126,7 +126,7 @@ func (c *cluster) sliceEndpoints(ctx context.Context, service *corev1.Service, p
 	return addresses, nil
 }
 
-// resolveSecrets puts the text of Secrets in place of the references to them.
+// resolveSecrets replaces references to Secrets with their text.
 func (c *cluster) resolveSecrets(ctx context.Context, cfg *config.Config) error {
 	for _, l := range cfg.Listeners {
 		if l.TLS == nil {

@@ -25,9 +25,8 @@ import (
 	"github.com/weir-gateway/weir/internal/control/gatewayapi"
 )
 
-// TestFixturesTranslate translates every manifest of the suite on top of the
-// base manifests, those of features that Weir does not have included, and
-// compares the statuses and what is served with testdata/fixtures.txt.
+// TestFixturesTranslate translates every manifest of the suite on top of the base manifests, including those of
+// features that Weir does not have. It compares the statuses and what is served with testdata/fixtures.txt.
 func TestFixturesTranslate(t *testing.T) {
 	definitions := loadDefinitions(t)
 	base := manifest(t, definitions, "base/manifests.yaml")
@@ -52,8 +51,7 @@ func TestFixturesTranslate(t *testing.T) {
 	golden(t, "testdata/fixtures.txt", strings.Join(lines, "\n")+"\n")
 }
 
-// manifest reads the objects of a file with their defaults. The objects of the
-// class are ours, as the suite makes them.
+// manifest reads the objects of a file with their defaults. Gateways get our class, as in the suite.
 func manifest(t *testing.T, d *definitions, file string) []*unstructured.Unstructured {
 	t.Helper()
 	raw, err := fs.ReadFile(conformance.Manifests, file)
@@ -81,8 +79,7 @@ func manifest(t *testing.T, d *definitions, file string) []*unstructured.Unstruc
 	}
 }
 
-// collect sorts objects by kind; the kinds that the translator does not read
-// (Deployments, ListenerSets) are left out.
+// collect sorts objects by kind; kinds that the translator does not read (Deployments, ListenerSets) are left out.
 func collect(t *testing.T, all []*unstructured.Unstructured) *gatewayapi.Objects {
 	t.Helper()
 	o := &gatewayapi.Objects{GatewayClasses: []*gwv1.GatewayClass{{
@@ -132,7 +129,7 @@ func take[T any](t *testing.T, u *unstructured.Unstructured, into *[]*T) {
 	*into = append(*into, object)
 }
 
-// describe gives what a test is about: statuses by object, and what is served.
+// describe returns what a test is about: statuses by object, and what is served.
 func describe(r *gatewayapi.Result) []string {
 	var lines []string
 	add := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
@@ -181,7 +178,7 @@ func describe(r *gatewayapi.Result) []string {
 	return lines
 }
 
-// brief gives conditions without their messages.
+// brief formats conditions without their messages.
 func brief(conditions []metav1.Condition) string {
 	var parts []string
 	for _, c := range conditions {

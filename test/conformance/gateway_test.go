@@ -12,11 +12,11 @@ import (
 
 // Gateway is Weir as the controller drives it.
 type Gateway interface {
-	// Apply serves cfg from when it returns on, on the addresses of its sockets.
+	// Apply makes cfg serve, on the addresses of its sockets; it serves once Apply returns.
 	Apply(cfg *config.Config) error
 }
 
-// weir is the program itself, but for what reads files.
+// weir is the program itself, except for the part that reads files.
 type weir struct{ app *app.App }
 
 // newGateway starts the gateway that the tests run against and ends it with t.

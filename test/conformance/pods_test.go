@@ -54,7 +54,7 @@ const (
 	portTLS  = 8443
 )
 
-// start runs the servers of one pod and gives its address.
+// start runs the servers of one pod and returns its address.
 func (p *pods) start(c *cluster, deployment *appsv1.Deployment, name string) (ip string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -80,7 +80,7 @@ func (p *pods) start(c *cluster, deployment *appsv1.Deployment, name string) (ip
 		return ip
 	}
 	if env["TCP_ECHO_SERVER"] != "" {
-		return ip // streams are not among the profiles that run here
+		return ip // the profiles that run here use no streams
 	}
 	plain := &http.Server{Handler: echoHandler(pod), ReadHeaderTimeout: 10 * time.Second}
 	h2c := &http.Server{Handler: plain.Handler, ReadHeaderTimeout: 10 * time.Second, Protocols: new(http.Protocols)}
@@ -106,12 +106,12 @@ func (p *pods) stop(namespace, name string) {
 	defer p.mu.Unlock()
 	key := types.NamespacedName{Namespace: namespace, Name: name}
 	for _, c := range p.running[key] {
-		_ = c.Close() // a listener that is closed twice is closed
+		_ = c.Close() // closing a listener twice does no harm
 	}
 	delete(p.running, key)
 }
 
-// closer is something that is ended by a call.
+// closer is something that a call ends.
 type closer func()
 
 func (c closer) Close() error {
@@ -129,7 +129,7 @@ func environment(deployment *appsv1.Deployment) map[string]string {
 	return env
 }
 
-// secretOf gives the Secret with which a Deployment serves TLS, or "".
+// secretOf returns the Secret with which a Deployment serves TLS, or "".
 func secretOf(deployment *appsv1.Deployment) string {
 	for _, v := range deployment.Spec.Template.Spec.Volumes {
 		if v.Secret != nil {
@@ -139,8 +139,7 @@ func secretOf(deployment *appsv1.Deployment) string {
 	return ""
 }
 
-// certificate reads a key pair from a Secret; pods start before the suite has
-// made theirs.
+// certificate reads a key pair from a Secret. Pods start before the suite has made their Secrets.
 func (c *cluster) certificate(name types.NamespacedName) (*tls.Certificate, error) {
 	var secret corev1.Secret
 	if err := c.direct.Get(context.Background(), name, &secret); err != nil {
@@ -150,7 +149,7 @@ func (c *cluster) certificate(name types.NamespacedName) (*tls.Certificate, erro
 	return &pair, err
 }
 
-// echo is what the suite reads from an answer: the request as it arrived, and where.
+// echo is what the suite reads from an answer: the request as received, and the pod that received it.
 type echo struct {
 	Path      string      `json:"path"`
 	Host      string      `json:"host"`
@@ -171,8 +170,8 @@ type echoTLS struct {
 	PeerCertificates []string `json:"peerCertificates,omitempty"`
 }
 
-// echoHandler answers with the request; the query's delay is waited for first,
-// and the header X-Echo-Set-Header says which fields to set.
+// echoHandler answers with the request. It first waits for the delay in the query. The header X-Echo-Set-Header says
+// which header fields to set.
 func echoHandler(pod types.NamespacedName) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/ws", websocket.Handler(func(ws *websocket.Conn) { _, _ = io.Copy(ws, ws) })) // until it closes
@@ -202,14 +201,14 @@ func echoHandler(pod types.NamespacedName) http.Handler {
 		})
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		r.URL.Path = strings.ReplaceAll(r.URL.Path, "//", "/") // the mux would redirect
+		r.URL.Path = strings.ReplaceAll(r.URL.Path, "//", "/") // the mux would redirect otherwise
 		mux.ServeHTTP(w, r)
 	})
 }
 
-// failures lets the first tries of a request fail, as the tests of retries ask
-// in the query: `uuid` names the request, `succeedAfter` tries fail, each after
-// `delayRetry`, with `responseCode` or else by a reset of the connection.
+// failures makes the first tries of a request fail, as the tests of retries demand in the query: `uuid` names the
+// request, `succeedAfter` tries fail, each after `delayRetry`, with `responseCode` or else with a reset of the
+// connection.
 type failures struct {
 	mu   sync.Mutex
 	left map[string]int
@@ -220,7 +219,7 @@ func (f *failures) fail(w http.ResponseWriter, r *http.Request) bool {
 	f.mu.Lock()
 	left, known := f.left[q.Get("uuid")]
 	if !known {
-		left, _ = strconv.Atoi(q.Get("succeedAfter")) // none: 0
+		left, _ = strconv.Atoi(q.Get("succeedAfter")) // 0 if it is missing
 	}
 	f.left[q.Get("uuid")] = max(0, left-1)
 	f.mu.Unlock()
@@ -236,7 +235,7 @@ func (f *failures) fail(w http.ResponseWriter, r *http.Request) bool {
 	}
 	if conn, _, err := http.NewResponseController(w).Hijack(); err == nil {
 		if tcp, ok := conn.(*net.TCPConn); ok {
-			_ = tcp.SetLinger(0) // a reset, not an end
+			_ = tcp.SetLinger(0) // a reset instead of a proper end
 		}
 		_ = conn.Close()
 	}
@@ -257,8 +256,7 @@ func describeTLS(state *tls.ConnectionState) *echoTLS {
 	return d
 }
 
-// grpcEcho is the gRPC twin of echoHandler. EchoThree stays unimplemented, as
-// the suite expects.
+// grpcEcho is the gRPC counterpart of echoHandler. EchoThree stays unimplemented, as the suite expects.
 type grpcEcho struct {
 	pb.UnimplementedGrpcEchoServer
 

@@ -19,7 +19,7 @@ var update = flag.Bool("update", false, "rewrite the golden files of testdata")
 // clusterName is the name of an object without a namespace.
 func clusterName(name string) types.NamespacedName { return types.NamespacedName{Name: name} }
 
-// results says what became of each official test.
+// results is the result of each official test.
 type results struct {
 	mu    sync.Mutex
 	lines []string
@@ -43,8 +43,8 @@ func (r *results) add(t *testing.T, test suite.ConformanceTest) {
 	r.lines = append(r.lines, fmt.Sprintf("%s %s (%s)", outcome, test.ShortName, strings.Join(features, ", ")))
 }
 
-// check compares the outcome of the whole suite with testdata/results.txt, so
-// that a test that begins to be skipped is seen like one that begins to fail.
+// check compares the result of the whole suite with testdata/results.txt, so that a test that begins to be skipped is
+// noticed like one that begins to fail.
 func (r *results) check(t *testing.T) {
 	t.Helper()
 	slices.Sort(r.lines)

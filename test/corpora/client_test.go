@@ -16,19 +16,19 @@ import (
 	"github.com/weir-gateway/weir/internal/wire/http1/http1test"
 )
 
-// visit is one payload on a connection of its own, and what came of it.
+// visit is one payload on a connection of its own, and its result.
 type visit struct {
 	http1test.Case
 
 	piece int // how many bytes are sent at a time; 0: all
 
 	want  []http1test.Request // what a strict reading finds in the payload
-	rest  []byte              // what follows those
-	cause error               // why no further one follows: see http1test.Read
+	rest  []byte              // what follows those requests
+	cause error               // why no further request follows: see http1test.Read
 
 	statuses []int // final answers, in order
-	seen     []int // the recorder's numbers of the requests that were answered by it
-	hung     bool  // an answer or the end did not come
+	seen     []int // the recorder's numbers of the requests that it answered
+	hung     bool  // an answer or the end did not arrive
 }
 
 func newVisit(c http1test.Case) *visit {
@@ -37,9 +37,8 @@ func newVisit(c http1test.Case) *visit {
 	return v
 }
 
-// answers is how many answers are due before the client ends its side: one for
-// each request up to the one that ends the connection, and a refusal for what
-// is no request.
+// answers returns how many answers are due before the client ends its side: one for each request up to the one that
+// ends the connection, and a refusal for anything that is not a request.
 func (v *visit) answers() int {
 	if i := slices.IndexFunc(v.want, func(q http1test.Request) bool { return q.Closes() }); i >= 0 {
 		return i + 1
@@ -50,8 +49,8 @@ func (v *visit) answers() int {
 	return len(v.want)
 }
 
-// pay sends the payload and reads all answers. It ends its own side as soon as
-// what is due has come: earlier, a gateway may take it for a client that left.
+// pay sends the payload and reads all answers. It ends its own side as soon as all due answers have arrived. Before
+// that, a gateway might take the client for one that left.
 func (v *visit) pay(t *testing.T, address string) {
 	t.Helper()
 	conn, err := net.Dial("tcp", address)
@@ -78,8 +77,8 @@ func (v *visit) pay(t *testing.T, address string) {
 	}
 }
 
-// send writes the payload. A gateway may refuse before it has all of it, so an
-// error is no failure: what was answered until then decides.
+// send writes the payload. A gateway may refuse before it has read all of it, so a write error is not a failure: the
+// answers until then count.
 func (v *visit) send(w io.Writer) {
 	raw := v.Raw()
 	if v.piece == 0 {
@@ -92,7 +91,7 @@ func (v *visit) send(w io.Writer) {
 	}
 }
 
-// receive reads one answer, informational ones with it.
+// receive reads one answer, and any informational responses before it.
 func (v *visit) receive(r *bufio.Reader) error {
 	method := http.MethodGet
 	if i := len(v.statuses); i < len(v.want) {

@@ -1,11 +1,9 @@
-// Package corpora_test attacks the real binary with what others published: each
-// payload is sent on connections of its own, in one piece and byte by byte, while
-// bystanders send plain requests beside it. Behind the gateway stands an origin that
-// records every byte. When the gateway has ended, each byte of the record must
-// belong to a well-formed request, and each request to the client that sent it.
+// Package corpora_test attacks the real binary with published attacks. Each payload is sent on connections of its
+// own, in one piece and byte by byte, while bystanders send plain requests at the same time. Behind the gateway is an
+// origin that records every byte. When the gateway has ended, each byte of the record must belong to a well-formed
+// request, and each request to the client that sent it.
 //
-// The payloads are those of internal/wire/http1/testdata, where the parser is
-// held against them alone.
+// The payloads are in internal/wire/http1/testdata, where the parser alone is tested against them.
 package corpora_test
 
 import (
@@ -43,7 +41,7 @@ func TestNoPayloadIsReadInTwoWays(t *testing.T) {
 		slow.piece = 1
 		visits = append(visits, newVisit(c), slow, newVisit(bystander(c.Name)))
 	}
-	t.Run("send", func(t *testing.T) { // the gateway ends with it
+	t.Run("send", func(t *testing.T) { // the gateway ends with this subtest
 		sendAll(t, gateway(t, "ANY /**: { to: http://"+rec.address+" }"), visits)
 	})
 	requests, tails := rec.finish()
@@ -59,13 +57,12 @@ func TestNoPayloadIsReadInTwoWays(t *testing.T) {
 	}
 }
 
-// bystander is a plain request of somebody else, which must be answered as if
-// there were no attack.
+// bystander is a plain request of another client, which must be answered as if there were no attack.
 func bystander(beside string) http1test.Case {
 	return http1test.Case{Name: "bystander-" + beside, Text: "GET /bystander/" + beside + " HTTP/1.1\r\nHost: a\r\n\r\n", Expect: "safe", Most: 1}
 }
 
-// gateway runs weir with the given routes and gives its address.
+// gateway runs weir with the given routes and returns its address.
 func gateway(t *testing.T, routes ...string) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "weir.yaml")
@@ -94,8 +91,8 @@ type verdict string
 
 const (
 	pass    verdict = "pass"
-	lenient verdict = "lenient" // read in one way, but a refusal was asked for
-	strict  verdict = "strict"  // refused, though it is well-formed
+	lenient verdict = "lenient" // understood in one way, but it should have been refused
+	strict  verdict = "strict"  // refused although it is well-formed
 	hang    verdict = "hang"    // no answer
 	unsafe  verdict = "UNSAFE"
 )
@@ -105,7 +102,7 @@ type finding struct {
 	why     string
 }
 
-// judgement holds what became of each visit, and what belongs to none.
+// judgement is the result of each visit, and what belongs to no visit.
 type judgement struct {
 	findings map[*visit]finding
 	strays   []string
@@ -141,9 +138,8 @@ func judgeAll(visits []*visit, requests []request, tails []tail) *judgement {
 	return j
 }
 
-// judge compares what the origin got for this visit with the strict reading of
-// its payload. A smuggled request is in no strict reading, so whatever it is
-// called, it is found here or among the strays.
+// judge compares what the origin got for this visit with the strict reading of its payload. A smuggled request is in
+// no strict reading, so whatever its name, it is found here or among the strays.
 func (v *visit) judge(requests []request) finding {
 	for i, number := range v.seen {
 		if number >= len(requests) || i >= len(v.want) {
@@ -169,14 +165,14 @@ func (v *visit) judge(requests []request) finding {
 	return finding{verdict: pass}
 }
 
-// refusable: an encoded control character is no path for anybody, and OPTIONS *
-// is no request for an origin.
+// refusable reports whether a gateway may refuse the request: an encoded control character is valid in no path, and
+// OPTIONS * is not a request for an origin.
 func (v *visit) refusable() bool {
 	return v.want[0].Target == "*" || strings.Contains(v.want[0].Target, "%0")
 }
 
-// same compares a request at the origin with one of a client; unreserved
-// characters may have lost their percent-encoding.
+// same compares a request at the origin with one of a client. Unreserved characters may have lost their
+// percent-encoding.
 func same(got request, want http1test.Request) bool {
 	target := want.Target
 	for c := range strings.SplitSeq(letters+digits+"-._~", "") {
@@ -185,9 +181,9 @@ func same(got request, want http1test.Request) bool {
 	return got.method == want.Method && got.target == target && got.body == string(http1test.Bytes(want.Body))
 }
 
-// judge says what is wrong with the end of a connection. The gateway may give a
-// request up when its client did: then it is the beginning of one that a strict
-// reading finds cut or broken in its content.
+// judge says what is wrong with the end of a connection. The gateway may give up a request when its client did. What
+// the origin got must then be the beginning of a request that a strict reading finds cut off, or broken in its
+// content.
 func (end tail) judge(visits []*visit) string {
 	if !errors.Is(end.err, errShort) {
 		return "the origin got malformed bytes: " + end.err.Error()
@@ -220,6 +216,6 @@ func (j *judgement) table(visits []*visit) string {
 		n := counts[source]
 		_, _ = fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%d\t\n", source, n[pass], n[lenient], n[strict], n[hang], n[unsafe])
 	}
-	_ = w.Flush() // a strings.Builder takes everything
+	_ = w.Flush() // a write to a strings.Builder cannot fail
 	return out.String()
 }

@@ -17,7 +17,7 @@ type request struct {
 	body           string
 }
 
-// errShort means that the bytes are the beginning of a request and no more.
+// errShort means that the bytes are only the beginning of a request.
 var errShort = errors.New("the request is not complete")
 
 // malformedError says which rule a gateway broke.
@@ -32,16 +32,15 @@ const (
 	digits    = "0123456789"
 	hex       = digits + "abcdefABCDEF"
 	tokenSet  = letters + digits + "!#$%&'*+-.^_`|~"
-	pathSet   = letters + digits + "-._~!$&'()*+,;=:@/%" + "|[]" // browsers leave these bare
-	querySet  = pathSet + "?" + "\\^`{}"                         // and these
+	pathSet   = letters + digits + "-._~!$&'()*+,;=:@/%" + "|[]" // browsers do not encode | [ ]
+	querySet  = pathSet + "?" + "\\^`{}"                         // nor these in a query
 	hostSet   = letters + digits + "-._~:[]"
 	neverSent = " keep-alive proxy-connection proxy-authorization http2-settings "
 )
 
-// readRequest reads one request by the letter of RFC 9112, as little as a
-// gateway needs to send: origin-form, HTTP/1.1, one Host, one framing, chunks
-// without extensions, CR LF at every end of a line. It gives what follows, or all
-// of raw with errShort or a malformedError.
+// readRequest reads one request strictly by RFC 9112, limited to what a gateway needs to send: origin-form, HTTP/1.1,
+// one Host, one framing, chunks without extensions, CR LF at the end of every line. It returns the bytes that follow,
+// or all of raw with errShort or a malformedError.
 func readRequest(raw []byte) (request, []byte, error) {
 	head, rest, err := cutHead(raw)
 	if err != nil {
@@ -67,11 +66,11 @@ func readRequest(raw []byte) (request, []byte, error) {
 	return q, rest, nil
 }
 
-// cutHead gives the head without its empty line. Bytes that no head may hold
-// are found before the head has ended.
+// cutHead returns the head without its empty line. Bytes that no head may contain are found before the head has
+// ended.
 func cutHead(raw []byte) (string, []byte, error) {
 	head, rest, whole := bytes.Cut(raw, []byte("\r\n\r\n"))
-	plain := strings.TrimSuffix(strings.ReplaceAll(string(head), "\r\n", ""), "\r") // the LF may be on its way
+	plain := strings.TrimSuffix(strings.ReplaceAll(string(head), "\r\n", ""), "\r") // the LF may still arrive
 	if whole {
 		plain = strings.ReplaceAll(string(head), "\r\n", "")
 	}
@@ -135,8 +134,8 @@ func (q *request) checkHost() error {
 	return nil
 }
 
-// checkHops refuses what belongs to one connection, and names that lenient
-// origins take for a framing or a host.
+// checkHops rejects fields that belong to one connection only, and names that lenient origins take for a framing or a
+// host.
 func (q *request) checkHops() error {
 	for _, f := range q.fields {
 		folded := strings.NewReplacer("_", "-", ".", "-").Replace(f[0])
@@ -223,12 +222,12 @@ func readTrailer(rest []byte) ([]byte, error) {
 	}
 }
 
-// only tells whether text is not empty and holds nothing outside set.
+// only reports whether text is not empty and contains nothing outside set.
 func only(text, set string) bool {
 	return text != "" && strings.IndexFunc(text, func(r rune) bool { return !strings.ContainsRune(set, r) }) < 0
 }
 
-// escaped tells whether each % is followed by two hexadecimal digits.
+// escaped reports whether each % is followed by two hexadecimal digits.
 func escaped(text string) bool {
 	for i := range len(text) {
 		if text[i] == '%' && (i+2 >= len(text) || !only(text[i+1:i+3], hex)) {
@@ -238,8 +237,7 @@ func escaped(text string) bool {
 	return true
 }
 
-// TestGrammarRefuses holds the judge itself: one that let something through
-// would make every payload pass.
+// TestGrammarRefuses tests the judge itself: if it accepted anything malformed, every payload would pass.
 func TestGrammarRefuses(t *testing.T) {
 	const host = "Host: a\r\n"
 	for _, raw := range []string{

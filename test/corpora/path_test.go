@@ -9,8 +9,8 @@ import (
 	"github.com/weir-gateway/weir/internal/wire/http1/http1test"
 )
 
-// disguises are targets that some origin takes for /admin or for a path below
-// it, among them plain ones that every origin does.
+// disguises are targets that some origin takes for /admin or for a path below it, including plain ones that every
+// origin takes for it.
 var disguises = []string{
 	// plain
 	"/admin", "/admin/", "/admin/users", "/admin?x=1", "/admin/?", "/admin/users?next=/public",
@@ -32,13 +32,13 @@ var disguises = []string{
 	"/%2561dmin", "/%252e/admin", "/public/%252e%252e/admin", "/public/%252e%252e%252fadmin", "/%252fadmin", "/public/..%255cadmin", "/public%252f..%252fadmin",
 	// overlong UTF-8
 	"/public/%c0%ae%c0%ae/admin", "/public/..%c0%afadmin", "/public/%e0%80%ae%e0%80%ae/admin", "/%c0%afadmin", "/public/..%c1%9cadmin",
-	// where C ends a string, and other bytes
+	// bytes that end a string in C, and others
 	"/admin%00", "/admin%00.png", "/admin%00/../public", "/admin\x00", "/admin#", "/admin#/public", "/admin\t",
-	// absolute form, and none at all
+	// absolute form, and neither form
 	"http://a/admin", "http://a//admin", "http://a/public/../admin", "http://a/%61dmin", "HTTP://A/admin", "http://a/public/%2e%2e/admin", "http://a/\\admin", "admin", "./admin", "a/../admin",
 }
 
-// public are paths that must arrive as they were sent.
+// public are paths that must arrive unchanged.
 var public = []string{
 	"/",
 	"/administrator",
@@ -81,8 +81,8 @@ func TestNoSpellingOfAPathPassesItsGuard(t *testing.T) {
 	t.Logf("%d spellings, %d public paths: the origin got %q", len(disguises), len(public), arrived)
 }
 
-// admits gives the form in which target is /admin or below it for an origin
-// that decodes it never, once or twice and forgives whatever it can, or "".
+// admits returns the form in which target is /admin or below it, for a very lenient origin that decodes it never,
+// once or twice. If there is no such form, it returns "".
 func admits(target string) string {
 	path, _, _ := strings.Cut(target, "?")
 	for range 3 {
@@ -94,8 +94,7 @@ func admits(target string) string {
 	return ""
 }
 
-// fold makes one spelling of many: what the most forgiving of origins does to a
-// path. Letters keep their case.
+// fold reduces many spellings to one, as the most lenient origin would do with a path. Letters keep their case.
 func fold(path string) string {
 	if _, rest, found := strings.Cut(path, "://"); found {
 		_, path, _ = strings.Cut(rest, "/")
@@ -116,8 +115,7 @@ func fold(path string) string {
 	return "/" + strings.Join(kept, "/")
 }
 
-// overlong are forms that a decoder of UTF-8 takes for ASCII when it does not
-// look at their length.
+// overlong are forms that a UTF-8 decoder takes for ASCII if it does not check their length.
 var overlong = strings.NewReplacer(
 	"\xc0\xae", ".", "\xc0\xaf", "/", "\xc1\x9c", "\\",
 	"\xe0\x80\xae", ".", "\xe0\x80\xaf", "/", "\xe0\x81\x9c", "\\",
@@ -131,8 +129,8 @@ func decode(path string) string {
 	return overlong.Replace(plain)
 }
 
-// TestFoldFindsEveryDisguise holds the judge: each spelling would be found if it
-// arrived as it was sent, and no public path is.
+// TestFoldFindsEveryDisguise tests the judge: each disguise would be detected if it arrived unchanged, and no public
+// path would.
 func TestFoldFindsEveryDisguise(t *testing.T) {
 	for _, target := range disguises {
 		if admits(target) == "" {

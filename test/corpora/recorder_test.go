@@ -8,12 +8,12 @@ import (
 	"testing"
 )
 
-// seenField carries, in an answer of the recorder, the number of the request
-// that is answered, so that each client knows which one became of its own.
+// seenField is the header field in which an answer of the recorder carries the number of the request that is
+// answered, so that each client knows which recorded request was its own.
 const seenField = "X-Seen"
 
-// recorder is an origin that writes down every byte that it gets, and answers
-// each well-formed request with 200 on a connection that it keeps open.
+// recorder is an origin that records every byte that it gets, and answers each well-formed request with 200 on a
+// connection that it keeps open.
 type recorder struct {
 	address  string
 	listener net.Listener
@@ -24,7 +24,7 @@ type recorder struct {
 	tails    []tail
 }
 
-// tail is how a connection ended other than between two requests.
+// tail is the end of a connection that did not end between two requests.
 type tail struct {
 	raw    []byte // from the end of the last complete request on
 	err    error  // errShort or a malformedError
@@ -50,16 +50,16 @@ func startRecorder(t *testing.T) *recorder {
 	return rec
 }
 
-// finish waits for the end of all connections, which the gateway's end brings,
-// and gives all that was recorded.
+// finish waits until all connections have ended, which happens when the gateway ends, and returns everything that was
+// recorded.
 func (rec *recorder) finish() ([]request, []tail) {
 	_ = rec.listener.Close()
 	rec.serving.Wait()
 	return rec.requests, rec.tails
 }
 
-// serve reads to the end of the connection. After malformed bytes it answers
-// nothing more, but still reads: what follows is evidence.
+// serve reads to the end of the connection. After malformed bytes it answers nothing more, but still reads: what
+// follows is evidence.
 func (rec *recorder) serve(conn net.Conn) {
 	defer conn.Close()
 	var pending []byte
@@ -78,7 +78,7 @@ func (rec *recorder) serve(conn net.Conn) {
 			}
 			last = rec.add(q)
 			if _, err := conn.Write(answerTo(q, last)); err != nil {
-				break // the gateway is gone; the next Read says so
+				break // the gateway is gone; the next Read reports it
 			}
 		}
 		if readErr != nil {

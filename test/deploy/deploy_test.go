@@ -1,6 +1,6 @@
-// Package deploy_test holds what stands in deploy to what the gateway is: manifests are read with Kubernetes' own
-// types, their config is served by the program itself, and units go through systemd's own check. What looks at
-// metrics is held by test/alerts.
+// Package deploy_test checks the files in deploy against the gateway: manifests are parsed with Kubernetes' own
+// types, their config is served by the program itself, and units go through systemd's own check. Files that use
+// metrics are tested in test/alerts.
 package deploy_test
 
 import (
@@ -20,7 +20,7 @@ func TestMain(m *testing.M) {
 	}))
 }
 
-// read gives a file of the folder deploy.
+// read returns a file of the folder deploy.
 func read(t *testing.T, path ...string) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(append([]string{weirtest.Root(), "deploy"}, path...)...))

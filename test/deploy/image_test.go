@@ -12,13 +12,13 @@ import (
 	"github.com/weir-gateway/weir/test/weirtest"
 )
 
-// instruction is one of a Dockerfile, with its continued lines.
+// instruction is an instruction of a Dockerfile, with its continuation lines.
 type instruction struct {
 	name  string
 	words []string
 }
 
-// stages reads a Dockerfile as far as ours goes.
+// stages parses a Dockerfile, as far as ours needs it.
 func stages(t *testing.T) [][]instruction {
 	t.Helper()
 	text := regexp.MustCompile(`(?m)^\s*#.*\n`).ReplaceAllString(read(t, "Dockerfile"), "")
@@ -41,7 +41,7 @@ func stages(t *testing.T) [][]instruction {
 	return list
 }
 
-// one gives the words of the only instruction of a name.
+// one returns the words of the only instruction with a name.
 func one(t *testing.T, stage []instruction, name string) []string {
 	t.Helper()
 	var found [][]string

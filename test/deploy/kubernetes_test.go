@@ -36,7 +36,7 @@ type manifest struct {
 	policy     networkingv1.NetworkPolicy
 }
 
-// manifests are read strictly: a field that Kubernetes does not have is an error.
+// manifests parses the manifests strictly: a field that Kubernetes does not know is an error.
 func manifests(t *testing.T) *manifest {
 	t.Helper()
 	m := &manifest{}
@@ -69,7 +69,7 @@ func (m *manifest) container() *corev1.Container {
 	return &m.deployment.Spec.Template.Spec.Containers[0]
 }
 
-// config gives the config of the ConfigMap, and its text.
+// config returns the config of the ConfigMap, and its text.
 func (m *manifest) config(t *testing.T) (*config.Config, string) {
 	t.Helper()
 	text := m.configs.Data["weir.yaml"]
@@ -80,8 +80,8 @@ func (m *manifest) config(t *testing.T) (*config.Config, string) {
 	return loaded.Config, text
 }
 
-// TestThePodsAreWhatTheManifestSays starts the program as a container of the pod would: with its arguments, the
-// volumes as kubelet lays them out, and asked by its probes.
+// TestThePodsAreWhatTheManifestSays starts the program as a container of the pod would: with the container's
+// arguments and the volumes as kubelet lays them out. It then sends the requests of the probes.
 func TestThePodsAreWhatTheManifestSays(t *testing.T) {
 	m := manifests(t)
 	_, text := m.config(t)
@@ -132,7 +132,7 @@ func get(t *testing.T, address, path string) int {
 	if err != nil {
 		t.Fatal(err)
 	}
-	request.Host = "10.244.0.7" // kubelet and Prometheus ask pods by their address
+	request.Host = "10.244.0.7" // kubelet and Prometheus address pods by IP
 	res, err := client.Do(request)
 	if err != nil {
 		t.Fatal(err)
@@ -141,8 +141,8 @@ func get(t *testing.T, address, path string) int {
 	return res.StatusCode
 }
 
-// inVolume writes a file as kubelet does for ConfigMaps and Secrets: through two links, so that all files of the
-// volume are replaced at once.
+// inVolume writes a file as kubelet does for ConfigMaps and Secrets: behind two symbolic links, so that all files of
+// the volume are replaced at once.
 func inVolume(t *testing.T, folder, name, text string) {
 	t.Helper()
 	const written = "..2026_11_28_06_00_00.1"
@@ -158,7 +158,7 @@ func inVolume(t *testing.T, folder, name, text string) {
 	}
 }
 
-// TestThePodHasTheLeastPrivileges holds the level "restricted" of Kubernetes' Pod Security Standards, and more.
+// TestThePodHasTheLeastPrivileges checks the level "restricted" of Kubernetes' Pod Security Standards, and more.
 func TestThePodHasTheLeastPrivileges(t *testing.T) {
 	m := manifests(t)
 	pod, container := m.pod().Spec, m.container()
@@ -183,7 +183,8 @@ func TestThePodHasTheLeastPrivileges(t *testing.T) {
 	}
 }
 
-// TestTheAccountMayLookForEndpointsAndNothingElse holds that the role is what the provider of endpoints asks for.
+// TestTheAccountMayLookForEndpointsAndNothingElse checks that the role grants exactly what the provider of endpoints
+// requests.
 func TestTheAccountMayLookForEndpointsAndNothingElse(t *testing.T) {
 	m := manifests(t)
 	var may []string

@@ -14,8 +14,7 @@ import (
 	"github.com/weir-gateway/weir/test/weirtest"
 )
 
-// TestSystemdTakesTheUnits has systemd read them: unknown keys, words that it does not have and programs that are not
-// there are told.
+// TestSystemdTakesTheUnits has systemd check the units: it reports unknown keys, invalid values and missing programs.
 func TestSystemdTakesTheUnits(t *testing.T) {
 	tool, err := exec.LookPath("systemd-analyze")
 	if err != nil {
@@ -35,20 +34,21 @@ func TestSystemdTakesTheUnits(t *testing.T) {
 		t.Errorf("%v: %s", err, out)
 	}
 	for line := range strings.Lines(string(out)) {
-		if strings.Contains(line, folder) || strings.HasPrefix(line, "weir.") { // what it says of others is their matter
+		if strings.Contains(line, folder) || strings.HasPrefix(line, "weir.") { // messages about other units do not count
 			t.Errorf("%s", line)
 		}
 	}
 }
 
-// TestTheServiceIsGivenWhatAConfigWithoutWordsNeeds holds the unit's figures against the defaults.
+// TestTheServiceIsGivenWhatAConfigWithoutWordsNeeds checks the unit's figures against the defaults of a config that
+// sets nothing.
 func TestTheServiceIsGivenWhatAConfigWithoutWordsNeeds(t *testing.T) {
 	number := func(key string) int {
 		m := regexp.MustCompile(`(?m)^` + key + `=(\d+)$`).FindStringSubmatch(read(t, "systemd", "weir.service"))
 		if m == nil {
 			t.Fatalf("there is no %s", key)
 		}
-		n, _ := strconv.Atoi(m[1]) // it is made of digits
+		n, _ := strconv.Atoi(m[1]) // it consists of digits
 		return n
 	}
 	usual := config.DefaultShutdown()

@@ -21,10 +21,10 @@ import (
 	"github.com/weir-gateway/weir/test/weirtest"
 )
 
-// pause is how long what fails stays so; some hundred requests at least.
+// pause is how long each failure of etcd lasts; it lasts for some hundred requests at least.
 var pause = flag.Duration("pause", 0, "how long etcd fails in each way, beside some hundred requests") //nolint:gochecknoglobals // that is what flags are
 
-// store is an etcd that may be paused and killed.
+// store is an etcd that can be paused and killed.
 type store struct {
 	t             *testing.T
 	address, peer string
@@ -43,7 +43,7 @@ func startStore(t *testing.T) *store {
 	return s
 }
 
-// start starts it and waits until it answers.
+// start starts etcd and waits until it answers.
 func (s *store) start() {
 	s.t.Helper()
 	client, peer := "http://"+s.address, "http://"+s.peer
@@ -70,7 +70,7 @@ func (s *store) kill() {
 	}
 }
 
-// call asks it by its JSON gateway.
+// call uses etcd's JSON gateway.
 func (s *store) call(path string, about map[string]any) (answer struct{ ID string }, err error) {
 	body, err := json.Marshal(about)
 	if err != nil {
@@ -90,7 +90,7 @@ func (s *store) call(path string, about map[string]any) (answer struct{ ID strin
 	return answer, err
 }
 
-// register has these registered, each with a lease of its own that lasts so long, and nobody else.
+// register makes exactly these registered, each with a lease of its own that lasts for lasts.
 func (s *store) register(lasts time.Duration, all ...*patient) {
 	s.t.Helper()
 	must := func(path string, about map[string]any) string {
@@ -113,15 +113,15 @@ func (s *store) register(lasts time.Duration, all ...*patient) {
 		keep = append(keep, keys+p.address())
 	}
 	slices.Sort(keep)
-	from := keys // what lies between those that stay goes
+	from := keys // deletes the keys between those that stay
 	for _, key := range append(keep, "services/users0") {
 		must("/v3/kv/deleterange", map[string]any{"key": encoded(from), "range_end": encoded(key)})
 		from = key + "\x00"
 	}
 }
 
-// TestTrafficGoesOnWithoutEtcd sends requests all the time while etcd is paused, for longer than leases last where a pause is
-// told, and killed. What changes afterwards is known.
+// TestTrafficGoesOnWithoutEtcd sends requests all the time while etcd is paused and killed. With -pause, the pause
+// can be longer than leases last. Changes that follow are noticed.
 func TestTrafficGoesOnWithoutEtcd(t *testing.T) {
 	s := startStore(t)
 	one, two, three := newPatient(t), newPatient(t), newPatient(t)
@@ -154,7 +154,7 @@ func TestTrafficGoesOnWithoutEtcd(t *testing.T) {
 	s.signal(syscall.SIGSTOP)
 	meanwhile("etcd is paused")
 	s.signal(syscall.SIGCONT)
-	s.register(time.Hour, one, two, three) // as who has registered does when its lease has ended
+	s.register(time.Hour, one, two, three) // as registered programs do when their lease has expired
 	are(one, two, three)
 	meanwhile("it has gone on")
 	s.kill()

@@ -20,7 +20,7 @@ import (
 	"github.com/weir-gateway/weir/test/weirtest"
 )
 
-// asBackend is the variable that makes this program a backend at an address.
+// asBackend is the environment variable that makes this program a backend at an address.
 const asBackend = "WEIR_TEST_BACKEND"
 
 // serveAsProcess answers until it is killed.
@@ -32,7 +32,7 @@ func serveAsProcess(address string) int {
 	return 1
 }
 
-// patient is a backend whose health is set, and whose streams last until it is let go.
+// patient is a backend whose health the test sets, and whose streams last until the test releases it.
 type patient struct {
 	*httptest.Server
 
@@ -70,7 +70,7 @@ func newPatient(t *testing.T) *patient {
 
 func (p *patient) address() string { return p.Listener.Addr().String() }
 
-// ward is a gateway whose one service finds its endpoints in a file.
+// ward is a gateway with one service, which finds its endpoints in a file.
 type ward struct {
 	*weirtest.Gateway
 
@@ -92,7 +92,7 @@ func newWard(t *testing.T, settings string, endpoints ...string) *ward {
 	return w
 }
 
-// are writes the endpoints, as a program that deploys does.
+// are writes the endpoints, as a deployment tool does.
 func (w *ward) are(endpoints ...string) {
 	w.t.Helper()
 	text := "[]\n"
@@ -107,7 +107,7 @@ func (w *ward) are(endpoints ...string) {
 	}
 }
 
-// stand is what the admin API tells of the service.
+// stand is what the admin API reports about the service.
 type stand struct {
 	Asks      string
 	Waiting   int
@@ -133,7 +133,7 @@ func (s stand) is(address, state string) bool {
 	return state == "gone"
 }
 
-// get sends requests and gives how many were answered 200.
+// get sends n requests and returns how many were answered with 200.
 func (w *ward) get(n int) (ok int) {
 	w.t.Helper()
 	for range n {
@@ -144,7 +144,7 @@ func (w *ward) get(n int) (ok int) {
 	return ok
 }
 
-// fastCheck takes nobody for unhealthy who is only slow, as everybody is on a busy machine.
+// fastCheck does not count a backend as unhealthy only because it is slow, as every backend is on a busy machine.
 const fastCheck = "    health: { path: /healthz, every: 100ms, timeout: 30s, fall: 2, rise: 1 }\n"
 
 func TestABackendThatFailsItsCheckGetsNoRequest(t *testing.T) {
@@ -194,7 +194,7 @@ func TestABackendThatFailsItsCheckGetsNoRequest(t *testing.T) {
 	})
 }
 
-// process is a backend that can be killed.
+// process starts a backend that can be killed.
 func process(t *testing.T, address string) *exec.Cmd {
 	t.Helper()
 	c := exec.Command(os.Args[0])
@@ -308,7 +308,7 @@ func TestADrainingEndpointEndsWhatItHasAndGetsNothingNew(t *testing.T) {
 	if line, err := stream.ReadString('\n'); line != "begin\n" || err != nil {
 		t.Fatalf("the stream began with %q, %v", line, err)
 	}
-	w.get(5) // connections to it are open
+	w.get(5) // opens connections to it
 	w.are(`{ address: "`+old.address()+`", state: draining }`, `{ address: "`+next.address()+`", state: not_ready }`)
 	await.That(t, "it drains", func() bool { return w.stands().is(old.address(), "draining") })
 	before := old.served.Load()

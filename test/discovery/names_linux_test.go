@@ -46,7 +46,7 @@ func knows(t *testing.T, g *weirtest.Gateway, path string, port int, addresses .
 	want := " at " + strings.Join(all, ", ")
 	await.That(t, "endpoints"+want, func() bool {
 		_, text := ask(t, http.MethodGet, "http://"+g.Admin+"/v1/explain?format=text&url="+path)
-		return strings.Contains(text, want+"\n") || strings.Contains(text, want+"; ") // and how one of them is chosen
+		return strings.Contains(text, want+"\n") || strings.Contains(text, want+"; ") // followed by how one of them is chosen
 	})
 }
 
@@ -54,7 +54,7 @@ func knows(t *testing.T, g *weirtest.Gateway, path string, port int, addresses .
 type load struct {
 	sent, failed atomic.Int64
 	each         [8]atomic.Int64        // sent by each client
-	first        atomic.Pointer[string] // what went wrong first
+	first        atomic.Pointer[string] // the first failure
 	stop         func()
 }
 
@@ -82,7 +82,7 @@ func startLoad(t *testing.T, url string) *load {
 	return l
 }
 
-// once sends a GET or a POST, and tells what went wrong.
+// once sends a GET or a POST, and returns what went wrong.
 func once(client *http.Client, url string, post bool) string {
 	send := func() (*http.Response, error) { return client.Get(url) } //nolint:noctx // it ends with the test's servers
 	if post {
@@ -100,7 +100,7 @@ func once(client *http.Client, url string, post bool) string {
 	return ""
 }
 
-// more waits until further requests were sent, and until all have ended that were under way.
+// more waits until n further requests were sent, and until all requests that were under way have ended.
 func (l *load) more(t *testing.T, n int64) {
 	t.Helper()
 	before := l.sent.Load()
@@ -122,9 +122,9 @@ func (l *load) nothingLost(t *testing.T) {
 	}
 }
 
-// TestRollingUpdateByNames replaces three backends one after the other while GETs and POSTs go on: each
-// new one is in the name before the old one is out of it, and that stops when nobody
-// sends to it any more, as one does that waits for the TTL before it ends.
+// TestRollingUpdateByNames replaces backends one after the other while GETs and POSTs go on. Each new backend is
+// added to the name as the old one is removed. The old one stops once nothing is sent to it any more, like a program
+// that waits for the TTL before it ends.
 func TestRollingUpdateByNames(t *testing.T) {
 	n := serveNames(t)
 	first, port := serveBackend(t, "127.0.0.10", 0)
@@ -161,8 +161,7 @@ func TestRollingUpdateByNames(t *testing.T) {
 	l.nothingLost(t)
 }
 
-// TestNamesThatCannotBeSeen has the server of names fail, and then deny the name as one that restarts
-// does, under load.
+// TestNamesThatCannotBeSeen has the name server fail, and then deny the name as a restarting server does, under load.
 func TestNamesThatCannotBeSeen(t *testing.T) {
 	n := serveNames(t)
 	_, port := serveBackend(t, "127.0.0.30", 0)
@@ -189,8 +188,8 @@ func TestNamesThatCannotBeSeen(t *testing.T) {
 	l.nothingLost(t)
 }
 
-// TestANameThatIsNotThereYet starts with a backend that nobody knows: its route says so and that it is
-// worth while to come back, no other is touched by it, and it heals without a reload.
+// TestANameThatIsNotThereYet starts with a backend whose name does not exist. Its route says so and that a retry is
+// worthwhile, no other route is affected, and the route recovers without a reload.
 func TestANameThatIsNotThereYet(t *testing.T) {
 	n := serveNames(t)
 	_, port := serveBackend(t, "127.0.0.40", 0)
@@ -212,8 +211,8 @@ func TestANameThatIsNotThereYet(t *testing.T) {
 	})
 }
 
-// TestServiceRecords leads an SRV record to two ports of two machines, by weight. They are asked
-// in turn: by latency, one answer that came late may turn the shares around for a while.
+// TestServiceRecords has an SRV record lead to two ports of two machines, by weight. They are asked in turn: with a
+// choice by latency, one late answer could distort the shares for a while.
 func TestServiceRecords(t *testing.T) {
 	n := serveNames(t)
 	a, portA := serveBackend(t, "127.0.0.50", 0)
@@ -230,13 +229,13 @@ func TestServiceRecords(t *testing.T) {
 			t.Fatalf("got %d %s", res.StatusCode, body)
 		}
 	}
-	if a, b := a.served.Load(), b.served.Load(); a+b != 400 || a < 290 || a > 310 { // a list that is made anew begins its round anew
+	if a, b := a.served.Load(), b.served.Load(); a+b != 400 || a < 290 || a > 310 { // a new list starts a new round
 		t.Errorf("%d and %d requests, want 300 and 100", a, b)
 	}
 }
 
-// TestCertificatesAreForNames calls an address that a name led to: the certificate, SNI and Host stay
-// those of the name.
+// TestCertificatesAreForNames calls an address that a name resolved to: certificate, SNI and Host stay those of the
+// name.
 func TestCertificatesAreForNames(t *testing.T) {
 	n := serveNames(t)
 	authority, folder := securetest.NewAuthority(t, "a"), t.TempDir()

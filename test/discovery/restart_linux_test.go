@@ -14,9 +14,8 @@ import (
 	"github.com/weir-gateway/weir/test/weirtest"
 )
 
-// TestARestartWhileNamesCannotBeSeen kills the gateway while no server of names answers, and
-// starts it again: it asks whom it asked before, says so, and follows the names when they
-// are seen again.
+// TestARestartWhileNamesCannotBeSeen kills the gateway while no name server answers, and starts it again. The gateway
+// sends requests to the endpoints from before, says so, and follows the names once they can be resolved again.
 func TestARestartWhileNamesCannotBeSeen(t *testing.T) {
 	n := serveNames(t)
 	one, port := serveBackend(t, "127.0.0.1", 0)
@@ -66,7 +65,7 @@ func TestARestartWhileNamesCannotBeSeen(t *testing.T) {
 	await.That(t, "the endpoint of now is on disk", func() bool { return strings.Contains(strings.Join(kept(t, state), ""), "127.0.0.2:") })
 }
 
-// kept gives what the files hold that a restart would go by.
+// kept returns the content of the files that a restart would use.
 func kept(t *testing.T, state string) []string {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(state, "*", "shelf", "*.json"))
@@ -82,7 +81,7 @@ func kept(t *testing.T, state string) []string {
 	return texts
 }
 
-// heard is what the status tells of a source outside.
+// heard is what the status reports about an outside source.
 type heard struct {
 	Count     int
 	Confirmed time.Time

@@ -1,6 +1,5 @@
-// Package discovery_test holds the gateway to what it says of backends that move: nothing is
-// lost, whatever their names do. Backends are the addresses of 127.0.0.0/8, all of which
-// Linux has.
+// Package discovery_test checks what the gateway promises about backends that move: no request is lost, whatever
+// their names do. The backends are addresses of 127.0.0.0/8, which all exist on Linux.
 package discovery_test
 
 import (
@@ -28,13 +27,13 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// names is a server of names on loopback.
+// names is a name server on loopback.
 type names struct {
 	t       *testing.T
 	address string
 
 	mu      sync.Mutex
-	records []string // as in a zone file
+	records []string // in zone file format
 	failing bool
 }
 
@@ -85,10 +84,10 @@ func (n *names) answer(w protocol.ResponseWriter, m *protocol.Msg) {
 	case !known:
 		res.Rcode = protocol.RcodeNameError
 	}
-	_ = w.WriteMsg(res) // who asked may have left
+	_ = w.WriteMsg(res) // the client may have left
 }
 
-// are makes a name have these addresses and no other.
+// are sets the addresses of a name.
 func (n *names) are(name string, addresses ...string) {
 	var records []string
 	for _, a := range addresses {
@@ -109,16 +108,16 @@ func (n *names) fail(failing bool) {
 	n.failing = failing
 }
 
-// backend is a server that says where it is.
+// backend is a server that answers with its address.
 type backend struct {
 	*http.Server
 
-	address string // of 127.0.0.0/8
+	address string // in 127.0.0.0/8
 	served  atomic.Int64
 	ended   chan error
 }
 
-// serveBackend starts one; port 0 is a free one.
+// serveBackend starts a backend; port 0 means a free port.
 func serveBackend(t *testing.T, address string, port int) (b *backend, bound int) {
 	t.Helper()
 	l, err := net.Listen("tcp", fmt.Sprintf("%s:%d", address, port))
@@ -135,7 +134,7 @@ func serveBackend(t *testing.T, address string, port int) (b *backend, bound int
 	return b, l.Addr().(*net.TCPAddr).Port
 }
 
-// gateway starts a gateway that asks n for names.
+// gateway starts a gateway that resolves names with n.
 func gateway(t *testing.T, n *names, config string) *weirtest.Gateway {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "weir.yaml")

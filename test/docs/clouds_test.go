@@ -17,7 +17,7 @@ import (
 
 const functionsKey = "a-key-of-32-characters-at-least."
 
-// startClouds serves examples/clouds, with what stands for Google's metadata server.
+// startClouds serves examples/clouds, with a stand-in for Google's metadata server.
 func startClouds(t *testing.T) *shop {
 	t.Helper()
 	metadata := startMetadata(t)
@@ -33,7 +33,7 @@ func startClouds(t *testing.T) *shop {
 	return s
 }
 
-// startMetadata builds the program and gives where it listens.
+// startMetadata builds the program and returns the address on which it listens.
 func startMetadata(t *testing.T) (address string) {
 	t.Helper()
 	program := filepath.Join(t.TempDir(), "metadata")
@@ -81,8 +81,8 @@ func TestTheCloudsExampleAnswersAsItsPageSays(t *testing.T) {
 	}
 }
 
-// TestAClientCannotTellWhichCloud: the same requests are answered in the same way here, by
-// what stands for Cloud Run and by what stands for Azure, but for the date and ids.
+// TestAClientCannotTellWhichCloud checks that the same requests get the same answers here, from the stand-in for
+// Cloud Run and from the stand-in for Azure, except for the date and ids.
 func TestAClientCannotTellWhichCloud(t *testing.T) {
 	s := startClouds(t)
 	for _, request := range []struct{ method, target, body string }{
@@ -105,7 +105,7 @@ func TestAClientCannotTellWhichCloud(t *testing.T) {
 	}
 }
 
-// TestWhatStandsForTheCloudsChecksWhoCalls: else the test above would say little.
+// TestWhatStandsForTheCloudsChecksWhoCalls checks the stand-ins, without which the test above would prove little.
 func TestWhatStandsForTheCloudsChecksWhoCalls(t *testing.T) {
 	s := startClouds(t)
 	for name, test := range map[string]struct{ listener, host, field, value string }{
@@ -133,7 +133,7 @@ func TestWhatStandsForTheCloudsChecksWhoCalls(t *testing.T) {
 	}
 }
 
-// answer is a response as text, without what is another each time.
+// answer returns a response as text, without what differs each time.
 func (s *shop) answer(t *testing.T, method, target, body string) string {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), method, "http://"+s.hosts["localhost:8080"]+target, strings.NewReader(body))

@@ -17,8 +17,8 @@ import (
 	"github.com/weir-gateway/weir/test/weirtest"
 )
 
-// TestConsoleBlocksShowWhatTheBinaryAnswers runs the commands of README.md, of the
-// example shop's own page and of those below docs while the shop serves.
+// TestConsoleBlocksShowWhatTheBinaryAnswers runs the commands of README.md, of the example shop's own page and of the
+// pages in docs while the shop serves.
 func TestConsoleBlocksShowWhatTheBinaryAnswers(t *testing.T) {
 	s := startShop(t)
 	seen := 0
@@ -48,7 +48,7 @@ type command struct {
 
 const prompt = "$ "
 
-// commands takes a console block apart.
+// commands parses a console block.
 func (b *block) commands() ([]command, error) {
 	var list []command
 	for i, line := range b.lines {
@@ -82,7 +82,7 @@ func (s *shop) hold(t *testing.T, b *block) {
 			return
 		}
 		if slices.Equal(masked(out), masked(c.shown)) {
-			out = c.shown // its ids and times are as good as any
+			out = c.shown // its ids and times differ, and are correct too
 		} else {
 			same = false
 			if !*update {
@@ -123,11 +123,11 @@ func masked(lines []string) []string {
 // shop is the running example.
 type shop struct {
 	binary string
-	hosts  map[string]string // as the pages name them, to where they are really
-	paths  *strings.Replacer // what the started config is called, to what the pages call it
+	hosts  map[string]string // names on the pages to real addresses
+	paths  *strings.Replacer // the name of the started config to its name on the pages
 }
 
-// startShop serves examples/shop on ports of the system's choice.
+// startShop serves examples/shop on ports that the system chooses.
 func startShop(t *testing.T) *shop {
 	t.Helper()
 	catalog := freeport.Address(t)
@@ -137,8 +137,7 @@ func startShop(t *testing.T) *shop {
 	return s
 }
 
-// startExample serves an example where there is room; moved are its other addresses,
-// each followed by what is to stand in its place.
+// startExample serves an example on free ports. moved lists its other addresses, each followed by its replacement.
 func startExample(t *testing.T, name string, moved ...string) *shop {
 	t.Helper()
 	folder, err := filepath.Abs(filepath.Join(root, "examples", name))
@@ -168,7 +167,7 @@ func startExample(t *testing.T, name string, moved ...string) *shop {
 	return s
 }
 
-// The README of the example in five languages, where their interpreters are.
+// The README of the example in five languages, if their interpreters are installed.
 func TestThePolyglotExampleAnswersAsItsPageSays(t *testing.T) {
 	for _, interpreter := range []string{"node", "python3"} {
 		if _, err := exec.LookPath(interpreter); err != nil {
@@ -190,7 +189,7 @@ func TestThePolyglotExampleAnswersAsItsPageSays(t *testing.T) {
 	}
 }
 
-// The README of the example of a function here and at AWS, for which Weir's own API stands in.
+// The README of the example with a function that runs here and at AWS; Weir's own API stands in for AWS.
 func TestTheLambdaExampleAnswersAsItsPageSays(t *testing.T) {
 	for name, value := range map[string]string{"AWS_ACCESS_KEY_ID": "here", "AWS_SECRET_ACCESS_KEY": "here", "AWS_EC2_METADATA_DISABLED": "true"} {
 		t.Setenv(name, value)
@@ -219,7 +218,7 @@ func absolute(t *testing.T, path string) string {
 	return path
 }
 
-// sockets asks the admin API where the gateway really listens.
+// sockets asks the admin API where the gateway actually listens.
 func (s *shop) sockets(t *testing.T) map[string]string {
 	t.Helper()
 	answer, err := s.curl([]string{"localhost:8081/v1/status"})
@@ -235,8 +234,8 @@ func (s *shop) sockets(t *testing.T) map[string]string {
 	return status.Sockets
 }
 
-// awaitFunctions waits until the functions are built, which on a machine that
-// has not built them before takes longer than a request waits.
+// awaitFunctions waits until the functions are built. On a machine that has not built them before, that takes longer
+// than a request waits.
 func (s *shop) awaitFunctions(t *testing.T, paths ...string) {
 	t.Helper()
 	deadline := time.After(5 * time.Minute)
@@ -257,7 +256,7 @@ func (s *shop) awaitFunctions(t *testing.T, paths ...string) {
 	}
 }
 
-// run gives the lines that a command writes.
+// run returns the lines that a command prints.
 func (s *shop) run(line string) ([]string, error) {
 	words, err := split(line)
 	if err != nil {
@@ -284,8 +283,8 @@ func (s *shop) run(line string) ([]string, error) {
 	return strings.Split(text, "\n"), nil
 }
 
-// weir runs the binary in the repository's root. That it fails is its output's
-// matter, that it could not be run is an error.
+// weir runs the binary in the root of the repository. If it fails, its output shows that; only if it could not be run
+// there is an error.
 func (s *shop) weir(arguments []string) ([]byte, error) {
 	if len(arguments) > 0 && arguments[0] == "run" {
 		return nil, errors.New("`weir run` does not end; show it in an indented block")
@@ -299,8 +298,7 @@ func (s *shop) weir(arguments []string) ([]byte, error) {
 	return out, err
 }
 
-// split takes a command apart as a shell would, for words and quotes; all else
-// that a shell knows is an error.
+// split splits a command as a shell would, for words and quotes; any other shell syntax is an error.
 func split(line string) ([]string, error) {
 	var words []string
 	var word strings.Builder

@@ -22,7 +22,7 @@ type call struct {
 	withHead             bool // -i
 }
 
-// parseCurl reads the arguments that the documentation uses.
+// parseCurl parses the arguments that the documentation uses.
 func parseCurl(arguments []string) (call, error) {
 	c := call{}
 	for i := 0; i < len(arguments); i++ {
@@ -63,7 +63,7 @@ func parseCurl(arguments []string) (call, error) {
 	return c, nil
 }
 
-// bytes is the request as curl would send it.
+// bytes returns the request as curl would send it.
 func (c call) bytes() []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "%s %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: curl/8.0.0\r\nAccept: */*\r\n", c.method, c.target, c.host)
@@ -76,8 +76,7 @@ func (c call) bytes() []byte {
 	return append(append(b.Bytes(), "\r\n"...), c.body...)
 }
 
-// curl asks one of the shop's addresses, and gives what curl would print, but
-// for the Date field.
+// curl sends a request to one of the shop's addresses, and returns what curl would print, except for the Date field.
 func (s *shop) curl(arguments []string) ([]byte, error) {
 	c, err := parseCurl(arguments)
 	if err != nil {
@@ -91,7 +90,7 @@ func (s *shop) curl(arguments []string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = conn.Close() }() // the answer was read, or there is an error to tell
+	defer func() { _ = conn.Close() }() // the answer was read, or an error is returned
 	if err := conn.SetDeadline(time.Now().Add(time.Minute)); err != nil {
 		return nil, err
 	}
@@ -101,7 +100,7 @@ func (s *shop) curl(arguments []string) ([]byte, error) {
 	return readAnswer(conn, c)
 }
 
-// readAnswer reads one response and keeps its head as it came.
+// readAnswer reads one response and keeps its head unchanged.
 func readAnswer(conn io.Reader, c call) ([]byte, error) {
 	var wire bytes.Buffer
 	res, err := http.ReadResponse(bufio.NewReader(io.TeeReader(conn, &wire)), &http.Request{Method: c.method})
@@ -134,7 +133,7 @@ func TestCurlSendsAndShowsWhatCurlDoes(t *testing.T) {
 		"curl -i -H 'A: b' 'localhost:8080/a?b=c'": {
 			"HTTP/1.1 418 I'm a teapot", "X-Asked: GET localhost:8080/a?b=c b", "Content-Length: 16", "Content-Type: text/plain; charset=utf-8", "", "short and stout",
 		},
-		"curl -si -d x http://localhost:8080/": nil, // flags are written one by one
+		"curl -si -d x http://localhost:8080/": nil, // flags must be written one by one
 		"curl -s -i -X PUT -d x http://localhost:8080": {
 			"HTTP/1.1 418 I'm a teapot", "X-Asked: PUT localhost:8080/  x", "Content-Length: 16", "Content-Type: text/plain; charset=utf-8", "", "short and stout",
 		},

@@ -1,14 +1,13 @@
-// Package docs_test holds the documentation to the program: every config on
-// every page loads, every link leads somewhere, every key is explained, and
-// what the console blocks show is what the real binary answers. Each kind of
-// block is told by the info string of its fence:
+// Package docs_test compares the documentation with the program: every config on every page loads, every link leads
+// somewhere, every key is explained, and the console blocks show what the real binary answers. The info string of a
+// fence says of which kind its block is:
 //
 //	yaml            a complete config without any problem
 //	yaml broken     one with problems, which the text block behind it shows
 //	yaml fragment   a piece of one; only where there is no other way
 //	console         commands behind "$ " with their outputs (README.md and docs)
 //
-// `go test ./test/docs -update` writes the outputs anew.
+// `go test ./test/docs -update` rewrites the outputs.
 package docs_test
 
 import (
@@ -35,7 +34,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// pages are all Markdown files of the repository but those that are test data.
+// pages returns all Markdown files of the repository except test data.
 func pages(t *testing.T) []*page {
 	t.Helper()
 	var list []*page
@@ -72,7 +71,7 @@ func readPage(t *testing.T, path string) *page {
 	return parsePage(filepath.ToSlash(name), string(text))
 }
 
-// save writes a page back where -update is given and a block of it was replaced.
+// save writes a page back if -update is given and one of its blocks was replaced.
 func (p *page) save(t *testing.T) {
 	t.Helper()
 	if !*update || !p.changed {
@@ -83,7 +82,7 @@ func (p *page) save(t *testing.T) {
 	}
 }
 
-// find gives the page of that name.
+// find returns the page with that name.
 func find(list []*page, name string) (*page, bool) {
 	i := slices.IndexFunc(list, func(p *page) bool { return p.name == name })
 	if i < 0 {

@@ -13,13 +13,13 @@ import (
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
 
-// explains tells whether a page explains keys of configs.
+// explains reports whether a page explains keys of configs.
 func explains(name string) bool {
 	return slices.Contains([]string{"docs/configuration.md", "docs/functions.md", "docs/lambda.md", "docs/google.md", "docs/azure.md"}, name) ||
 		strings.HasSuffix(name, "/README.md") && slices.ContainsFunc([]string{"auth", "discovery", "filter", "function"}, func(room string) bool { return strings.HasPrefix(name, "internal/"+room+"/") })
 }
 
-// word is what may be a key within a code span.
+// word matches what may be a key within a code span.
 var word = regexp.MustCompile(`[a-z_]+`)
 
 func TestEveryKeyOfConfigsIsExplained(t *testing.T) {
@@ -41,7 +41,7 @@ func TestEveryKeyOfConfigsIsExplained(t *testing.T) {
 	}
 }
 
-// TestEveryExplainedKeyExists looks at the tables whose first column is headed "key".
+// TestEveryExplainedKeyExists checks the tables whose first column is headed "key".
 func TestEveryExplainedKeyExists(t *testing.T) {
 	known, seen := keys(), 0
 	for _, p := range pages(t) {
@@ -74,12 +74,12 @@ func TestEveryExplainedKeyExists(t *testing.T) {
 	}
 }
 
-// keys are all that may stand before a colon, names of the user's own aside.
+// keys returns everything that may precede a colon, except names that users choose.
 func keys() map[string]bool {
 	found := map[string]bool{}
 	vocabulary := app.Parts().Vocabulary()
 	collectKeys(config.Schema(vocabulary), found)
-	for _, kind := range vocabulary.Filters { // a filter that reads a short form may say less in its schema
+	for _, kind := range vocabulary.Filters { // the schema of a filter with a short form may list fewer keys
 		collectTags(reflect.TypeOf(kind.New()), found)
 	}
 	return found

@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// link is [text](target) in prose.
+// link matches [text](target) in prose.
 var link = regexp.MustCompile(`\]\(([^)\s]+)(?:\s+"[^"]*")?\)`)
 
 func TestEveryRelativeLinkLeadsSomewhere(t *testing.T) {
@@ -37,7 +37,7 @@ type relativeLink struct {
 	target string
 }
 
-// links gives the relative links of the prose; those to other sites are not asked.
+// links returns the relative links of the prose; links to other sites are not checked.
 func (p *page) links() []relativeLink {
 	var list []relativeLink
 	for i, line := range p.lines {
@@ -53,7 +53,7 @@ func (p *page) links() []relativeLink {
 	return list
 }
 
-// wrong says why the link leads nowhere, "" where it leads somewhere.
+// wrong says why the link leads nowhere, and is "" if it leads somewhere.
 func (l relativeLink) wrong(list []*page) string {
 	file, anchor, hasAnchor := strings.Cut(l.target, "#")
 	name := l.page.name

@@ -9,20 +9,19 @@ import (
 	"unicode"
 )
 
-// page is one Markdown file, as far as the tests here read it: fenced blocks,
-// and the prose between them.
+// page is one Markdown file, as far as these tests parse it: fenced blocks, and the prose between them.
 type page struct {
 	name    string // with slashes, from the root of the repository
 	lines   []string
 	blocks  []*block
-	prose   []bool // by line: it is no part of a block
+	prose   []bool // per line: it is not part of a block
 	changed bool
 }
 
 // block is what stands between two fences.
 type block struct {
 	page  *page
-	info  string // what stands behind the opening fence
+	info  string // what follows the opening fence
 	line  int    // of the first line inside, from 1
 	lines []string
 }
@@ -52,7 +51,7 @@ func parsePage(name, text string) *page {
 
 func (b *block) text() string { return strings.Join(b.lines, "\n") + "\n" }
 
-// at is where a line of the block stands; 0 is its first one.
+// at returns the position of a line of the block; 0 is its first line.
 func (b *block) at(line int) string { return fmt.Sprintf("%s:%d", b.page.name, b.line+line) }
 
 // replace puts other lines into the block, for save to write.
@@ -70,10 +69,10 @@ func (b *block) replace(lines []string) {
 
 func (p *page) text() string { return strings.Join(p.lines, "\n") }
 
-// codeSpan is `code` within a line.
+// codeSpan matches `code` within a line.
 var codeSpan = regexp.MustCompile("`[^`]+`")
 
-// codeSpans gives what stands in backquotes in the prose.
+// codeSpans returns the code spans of the prose.
 func (p *page) codeSpans() []string {
 	var list []string
 	for i, line := range p.lines {
@@ -86,8 +85,8 @@ func (p *page) codeSpans() []string {
 	return list
 }
 
-// anchors are the fragments that GitHub gives the headings: lower case, blanks
-// as hyphens, punctuation left out, and a number behind repeated ones.
+// anchors returns the fragments that GitHub gives the headings: lower case, spaces as hyphens, without punctuation,
+// and with a number after repeated ones.
 func (p *page) anchors() map[string]bool {
 	all, times := map[string]bool{}, map[string]int{}
 	for i, line := range p.lines {

@@ -13,7 +13,7 @@ import (
 	"github.com/weir-gateway/weir/internal/base/telemetry/accesslog"
 )
 
-// metric is a metric's name in code or on a page.
+// metric matches a metric's name in code or on a page.
 var metric = regexp.MustCompile(`\bweir_[a-z_]+[a-z]\b`)
 
 // TestEveryMetricIsExplained compares the names in the code with the table of
@@ -47,7 +47,7 @@ func TestEveryMetricIsExplained(t *testing.T) {
 	}
 }
 
-// metricsOfTheCode finds the literals that are names of metrics.
+// metricsOfTheCode finds the string literals that are names of metrics.
 func metricsOfTheCode(t *testing.T) map[string]bool {
 	t.Helper()
 	literal := regexp.MustCompile(`"(weir_[a-z_]+)"`)
@@ -68,7 +68,7 @@ func metricsOfTheCode(t *testing.T) map[string]bool {
 	return found
 }
 
-// TestEveryFieldOfTheAccessLogIsExplained holds the table of fields to the code.
+// TestEveryFieldOfTheAccessLogIsExplained compares the table of fields with the code.
 func TestEveryFieldOfTheAccessLogIsExplained(t *testing.T) {
 	p, ok := find(pages(t), "docs/operations.md")
 	if !ok {

@@ -9,7 +9,7 @@ import (
 	"github.com/weir-gateway/weir/internal/config"
 )
 
-// TestTheLimitsShownAreTheDefaults holds the one block that says that they are.
+// TestTheLimitsShownAreTheDefaults checks the one block that says that it shows the defaults.
 func TestTheLimitsShownAreTheDefaults(t *testing.T) {
 	p, ok := find(pages(t), "docs/configuration.md")
 	if !ok {
@@ -28,14 +28,13 @@ func TestTheLimitsShownAreTheDefaults(t *testing.T) {
 	t.Error("docs/configuration.md shows no block with all limits")
 }
 
-// wordsAt are configs with a word that is said to be refused, by the first
-// cell of its row.
+// wordsAt are configs with a word that the docs say is refused, by the first cell of its row.
 var wordsAt = map[string]string{
 	"on a route": "listen: :8080\nroutes:\n  GET /:\n    %s: x\n    to: http://a:1\n",
 	"at the top": "listen: :8080\n%s: x\nroutes:\n  GET /: http://a:1\n",
 }
 
-// TestWordsThatAreSaidToBeRefusedAre holds the table whose first column is headed "where".
+// TestWordsThatAreSaidToBeRefusedAre checks the table whose first column is headed "where".
 func TestWordsThatAreSaidToBeRefusedAre(t *testing.T) {
 	p, ok := find(pages(t), "docs/configuration.md")
 	if !ok {

@@ -13,14 +13,14 @@ import (
 	"github.com/weir-gateway/weir/internal/control/compile"
 )
 
-// The info strings of configs.
+// The info strings of blocks with configs.
 const (
 	whole    = "yaml"
 	broken   = "yaml broken"
 	fragment = "yaml fragment"
 )
 
-// surroundings are the files that examples name by path.
+// surroundings are the files that the examples name by path.
 var surroundings = map[string]string{
 	"public/index.html":        "<h1>shop</h1>\n",
 	"catalog/tea.json":         "{}\n",
@@ -90,7 +90,7 @@ func holdProblems(t *testing.T, shown *block, problems []string) {
 	}
 }
 
-// problemsOf is what `weir check` says of a config that stands in folder.
+// problemsOf returns what `weir check` says of a config in folder.
 func problemsOf(folder, text string) []string {
 	parts := app.Parts()
 	path := filepath.Join(folder, "weir.yaml")

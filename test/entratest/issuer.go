@@ -1,4 +1,4 @@
-// Package entratest is a fake of Microsoft's token issuers for tests: the identity platform, App Service's identity
+// Package entratest is a double of Microsoft's token issuers for tests: the identity platform, App Service's identity
 // endpoint and the metadata service. It checks each field as Microsoft documents it, and answers with Microsoft's
 // errors.
 package entratest
@@ -14,7 +14,7 @@ import (
 	"github.com/weir-gateway/weir/test/issuertest"
 )
 
-// The names and secrets of the application and the machine.
+// The names of the application and the machine.
 const (
 	Tenant   = "11111111-2222-3333-4444-555555555555"
 	Client   = "66666666-7777-8888-9999-000000000000"
@@ -23,7 +23,7 @@ const (
 	Header   = "853b9a84-5bfa-4b22-a3f3-0b9a43d9ad8a"
 )
 
-// Issuer serves all of them at one address.
+// Issuer is all of these issuers at one address.
 type Issuer struct {
 	*issuertest.Issuer
 
@@ -43,12 +43,12 @@ func Start(t testing.TB) *Issuer {
 	return i
 }
 
-// next returns a token and its lifetime.
+// next returns a token, and how long it is valid.
 func (i *Issuer) next() (token string, life time.Duration) {
 	return "token-" + strconv.FormatInt(i.given.Add(1), 10), i.Life()
 }
 
-// platform stands for https://login.microsoftonline.com.
+// platform is https://login.microsoftonline.com.
 func (i *Issuer) platform(w http.ResponseWriter, r *http.Request) {
 	if kind := r.Header.Get("Content-Type"); kind != "application/x-www-form-urlencoded" {
 		i.t.Errorf("the type is %q", kind)
@@ -82,7 +82,7 @@ func (i *Issuer) platform(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(map[string]any{"token_type": "Bearer", "expires_in": int(life.Seconds()), "ext_expires_in": int(life.Seconds()), "access_token": token})
 }
 
-// give answers as machines do, with numbers as strings.
+// Machines get numbers as strings.
 func (i *Issuer) give(w http.ResponseWriter, fields map[string]any) {
 	token, life := i.next()
 	fields["access_token"], fields["expires_on"], fields["token_type"], fields["resource"] = token, strconv.FormatInt(time.Now().Add(life).Unix(), 10), "Bearer", Resource
@@ -90,7 +90,7 @@ func (i *Issuer) give(w http.ResponseWriter, fields map[string]any) {
 	_ = json.NewEncoder(w).Encode(fields)
 }
 
-// asked checks the query of a request to a machine's issuer.
+// asked checks the query of a machine.
 func (i *Issuer) asked(w http.ResponseWriter, r *http.Request, version string) bool {
 	q := r.URL.Query()
 	if q.Get("api-version") != version || q.Get("resource") != Resource {

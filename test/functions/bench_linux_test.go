@@ -30,9 +30,9 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// TestFiguresOfFunctions measures what Weir adds to functions, each figure paired with
-// that of a bare Runtime API (./bare) that runs the same program and is asked by the
-// same client in the same second. It prints them, and judges answers only.
+// TestFiguresOfFunctions measures what Weir adds to functions. Each figure is paired with that of a bare Runtime API
+// (./bare), which runs the same program and serves the same client in the same second. The test prints the figures,
+// and judges answers only.
 func TestFiguresOfFunctions(t *testing.T) {
 	folder := t.TempDir()
 	lambda, bare := compiled(t, folder, "lambda", "bootstrap"), compiled(t, folder, "bare", "bare")
@@ -78,7 +78,7 @@ func compiled(t *testing.T, folder, from, name string) string {
 	return path
 }
 
-// opponent is a bare Runtime API that runs.
+// opponent is a running bare Runtime API.
 type opponent struct {
 	url string
 	pid int
@@ -99,7 +99,7 @@ func startBare(t *testing.T, bare string, program ...string) opponent {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_ = in.Close() // it ends by that
+		_ = in.Close() // this ends the process
 		_ = cmd.Wait()
 	})
 	address, err := bufio.NewReader(out).ReadString('\n')
@@ -117,7 +117,7 @@ type bench struct {
 	client      *http.Client
 }
 
-// ask sends one request, which must be answered with its own body, and gives the time it took.
+// ask sends one request, which must be answered with its own body, and returns the time that it took.
 func (b *bench) ask(url string) time.Duration {
 	b.Helper()
 	begin := time.Now()
@@ -134,7 +134,7 @@ func (b *bench) ask(url string) time.Duration {
 	return took
 }
 
-// side is what one of a pair has cost.
+// side is the cost of one side of a pair.
 type side struct{ median, cpu time.Duration }
 
 // invokes is how many requests each side answers in a round.
@@ -150,7 +150,7 @@ func (b *bench) side(url string, pid int) side {
 	return side{median(took), (cpuOf(b, pid) - before) / invokes}
 }
 
-// warm compares a warm function's answers, and the CPU of the two servers.
+// warm compares the answers of a warm function, and the CPU time of the two servers.
 func (b *bench) warm(against opponent) {
 	b.Helper()
 	b.ask(b.weir + "/warm/")
@@ -184,7 +184,7 @@ func (b *bench) cold(name, function string, against opponent) {
 	}
 	for n := range *rounds {
 		var one, other time.Duration
-		if n%2 == 0 { // who comes second finds the program's pages warm
+		if n%2 == 0 { // whichever is second finds the program's pages in memory
 			one, other = ours(), theirs()
 		} else {
 			other, one = theirs(), ours()
@@ -196,7 +196,7 @@ func (b *bench) cold(name, function string, against opponent) {
 		name, *rounds, middle(with, all), middle(without, all), middle(more, all), quartiles(more, all))
 }
 
-// scale asks eight at once of a function that has no instance: each must be served by another.
+// scale sends eight requests at once to a function without instances: each must be served by another instance.
 func (b *bench) scale() {
 	b.Helper()
 	const held = 100 * time.Millisecond
@@ -235,7 +235,7 @@ func (b *bench) scale() {
 	b.Logf("from 0 to 8 instances, all of which have answered, median of %d: %v (quartiles %v)", len(more), middle(more, all), quartiles(more, all))
 }
 
-// sixteen lets 16 clients share eight instances.
+// sixteen has 16 clients share eight instances.
 func (b *bench) sixteen() {
 	b.Helper()
 	var clients sync.WaitGroup
@@ -282,7 +282,7 @@ func (b *bench) awaitNone(function string) {
 	})
 }
 
-// cpuOf is the CPU time of a process's threads so far (proc_pid_schedstat: nanoseconds).
+// cpuOf returns the CPU time of a process's threads so far (proc_pid_schedstat: nanoseconds).
 func cpuOf(tb testing.TB, pid int) time.Duration {
 	tb.Helper()
 	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid)) // the pattern is well formed

@@ -1,5 +1,5 @@
-// Package functions holds the tests of local functions against the vendors'
-// own libraries, in a module of its own, so that Weir depends on none of them.
+// Package functions tests local functions with the vendors' own libraries. It is a module of its own, so that Weir
+// depends on none of them.
 package functions
 
 import (
@@ -29,13 +29,13 @@ import (
 	"github.com/weir-gateway/weir/internal/function/local"
 )
 
-// start builds the function in a folder of this module. Its contract is guessed.
+// start builds the function in a folder of this module. Its contract is detected.
 func start(t testing.TB, run string, change func(*local.Config)) function.Backend {
 	t.Helper()
 	return startLogged(t, slog.New(slog.DiscardHandler), run, change)
 }
 
-// startLogged does so with a log.
+// startLogged is start with a log.
 func startLogged(t testing.TB, log *slog.Logger, run string, change func(*local.Config)) function.Backend {
 	t.Helper()
 	definition := local.Definition()
@@ -43,7 +43,7 @@ func startLogged(t testing.TB, log *slog.Logger, run string, change func(*local.
 	if !ok {
 		t.Fatal("the config is of another type")
 	}
-	cfg.Run, cfg.Queue.Wait = run, 2*time.Minute               // the first build may download
+	cfg.Run, cfg.Queue.Wait = run, 2*time.Minute               // the first build may download modules
 	cfg.Init, cfg.Timeout = new(time.Minute), 2*await.Patience // interpreters and their packages start slowly on a busy machine
 	change(cfg)
 	b, err := definition.Build(function.Env{Log: log, Secret: secret.Resolve, Dir: "."}, "orders", cfg)
@@ -70,7 +70,7 @@ func request(path, body string) *http.Request {
 	})
 }
 
-// send gives the whole answer; err is the backend's or its body's.
+// send returns the whole answer; err is an error of the backend or of its body.
 func send(b function.Backend, path, body string) (res *http.Response, text string, err error) {
 	res, err = b.RoundTrip(request(path, body))
 	if err != nil {
@@ -144,8 +144,8 @@ func TestAWSLibrarySeesItsContext(t *testing.T) {
 	}
 }
 
-// TestEventsAreAWSs decodes our event into AWS's struct and back: nothing may
-// be lost, and nothing be there that AWS does not know.
+// TestEventsAreAWSs decodes our event into AWS's struct and encodes it again: nothing may be lost, and nothing may be
+// added that AWS does not know.
 func TestEventsAreAWSs(t *testing.T) {
 	r := request("/orders/a%2Fb?tag=x&tag=y", "\x00\xff")
 	r.Header.Set("Content-Type", "image/png")

@@ -21,7 +21,7 @@ import (
 // frameworkCommand is what npx would run.
 var frameworkCommand = filepath.Join("node", "node_modules", ".bin", "functions-framework")
 
-// googleNode starts a function of node/framework.cjs by Google's command for Node.js.
+// googleNode starts a function of node/framework.cjs with Google's command for Node.js.
 func googleNode(t *testing.T, log *await.Text, target, signature string) function.Backend {
 	t.Helper()
 	if err := installed(); err != nil {
@@ -73,7 +73,7 @@ func TestGoogleLibraryForNodeAnswers(t *testing.T) {
 	}
 }
 
-// Both forms in which CloudEvents come by HTTP (CloudEvents HTTP binding, sections 3.1 and 3.2).
+// Both forms in which CloudEvents arrive over HTTP (CloudEvents HTTP binding, sections 3.1 and 3.2).
 func TestGoogleLibraryForNodeTakesCloudEvents(t *testing.T) {
 	log := &await.Text{}
 	b := googleNode(t, log, "ordered", "cloudevent")
@@ -103,7 +103,7 @@ func TestGoogleLibraryForNodeTakesCloudEvents(t *testing.T) {
 	}
 }
 
-// What the command says of a function that is not there is what operators find.
+// Operators can find what the command says about a function that does not exist.
 func TestGoogleLibraryForNodeThatFindsNoFunction(t *testing.T) {
 	log := &await.Text{}
 	b := googleNode(t, log, "missing", "http")

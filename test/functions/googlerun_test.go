@@ -15,7 +15,7 @@ import (
 	"github.com/weir-gateway/weir/test/weirtest"
 )
 
-// written gives a config as a file.
+// written writes a config to a file.
 func written(t *testing.T, text string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "weir.yaml")
@@ -25,8 +25,8 @@ func written(t *testing.T, text string) string {
 	return path
 }
 
-// TestGoogleLibraryBehindCloudRun has a function by Google's own command where Cloud Run would have
-// it: behind a guard that checks who has signed the token, and for whom.
+// TestGoogleLibraryBehindCloudRun runs a function with Google's own command as Cloud Run would have it: behind a
+// guard that checks who has signed the token, and for which audience.
 func TestGoogleLibraryBehindCloudRun(t *testing.T) {
 	if err := installed(); err != nil {
 		t.Fatal(err)

@@ -21,7 +21,7 @@ import (
 	"github.com/weir-gateway/weir/internal/function/local"
 )
 
-// installed installs the packages of node/package-lock.json, unless they are there.
+// installed installs the packages of node/package-lock.json, unless they are installed already.
 var installed = sync.OnceValue(func() error {
 	if _, err := exec.LookPath("npm"); err != nil {
 		return err //nolint:wrapcheck // it names npm
@@ -44,7 +44,7 @@ var installed = sync.OnceValue(func() error {
 	return nil
 })
 
-// handlers starts a handler of the folder node.
+// handlers starts a handler in the folder node.
 func handlers(t *testing.T, handler string, change func(*local.Config)) function.Backend {
 	t.Helper()
 	if err := installed(); err != nil {
@@ -56,10 +56,10 @@ func handlers(t *testing.T, handler string, change func(*local.Config)) function
 	})
 }
 
-// judges are what libraries make of our events, each with its own way to a handler.
+// judges are libraries that interpret our events, each with its handler.
 var judges = map[string]string{"hono": "hono.handler", "serverless-express": "express.handler"}
 
-// seen is what a library understood of a request.
+// seen is how a library understood a request.
 type seen struct {
 	Method, Path, ID, Many, Type, Body string
 	Queries                            map[string][]string
@@ -101,7 +101,7 @@ func TestLibrariesUnderstandOurEvents(t *testing.T) {
 				if err := json.Unmarshal([]byte(text), &got); err != nil {
 					t.Fatalf("%s: %v", text, err)
 				}
-				if test.want.Cookies == nil { // one says {}, the other {"": undefined}
+				if test.want.Cookies == nil { // one library gives {}, the other {"": undefined}
 					got.Cookies = nil
 				}
 				test.want.Method = http.MethodPost
@@ -113,7 +113,7 @@ func TestLibrariesUnderstandOurEvents(t *testing.T) {
 	}
 }
 
-// whole gives a response with its whole body.
+// whole returns a response with its whole body.
 func whole(t *testing.T, b function.Backend, r *http.Request) (*http.Response, string) {
 	t.Helper()
 	res, err := b.RoundTrip(r)
@@ -171,8 +171,7 @@ func TestHonoStreamsByOurGlobal(t *testing.T) {
 	}
 }
 
-// TestAWSLibraryAnswersSeveralAtOnce needs as many requests in one process as are
-// sent together.
+// TestAWSLibraryAnswersSeveralAtOnce succeeds only if one process has as many requests at once as are sent together.
 func TestAWSLibraryAnswersSeveralAtOnce(t *testing.T) {
 	const together = 4
 	b := start(t, "lambda", func(c *local.Config) { c.Scale.Max, c.Scale.Concurrency = 1, together })

@@ -21,12 +21,12 @@ import (
 
 var ric = flag.Bool("ric", false, "compare our bootstrap with AWS's own client for Node.js, which is compiled for it (cmake, a few minutes)")
 
-// outcome is what becomes of a request, without what differs from run to run.
+// outcome is the result of a request, without what differs from run to run.
 type outcome struct {
 	Status     int
 	Kind, Body string
 	Fault      string // the problem's code
-	Error      string // the type that the function told
+	Error      string // the error type that the function reported
 	Broken     bool   // the body was cut off
 }
 
@@ -51,7 +51,7 @@ func failed(err error) outcome {
 	return o
 }
 
-// handlersUnderTest are those by which our own bootstrap is tested.
+// handlersUnderTest are the handlers with which our own bootstrap is tested.
 const handlersUnderTest = "../../internal/function/local/testdata/node"
 
 // underRIC makes a folder with the same modules and a bootstrap that runs AWS's client.
@@ -85,7 +85,7 @@ func underRIC(t *testing.T) string {
 	return folder
 }
 
-// TestOurBootstrapAnswersAsAWSsDoes plays the same handlers by both.
+// TestOurBootstrapAnswersAsAWSsDoes runs the same handlers with both.
 func TestOurBootstrapAnswersAsAWSsDoes(t *testing.T) {
 	if !*ric {
 		t.Skip("make functions-ric plays it")
@@ -94,7 +94,7 @@ func TestOurBootstrapAnswersAsAWSsDoes(t *testing.T) {
 	tests := map[string][]string{
 		"index.handler":             {"/", "/undefined", "/never", "/greeting", "/throw", "/throw-text", "/own-error", "/circular", "/unhandled", "/uncaught", "/exit"},
 		"index.callback":            {"/", "/error", "/nothing", "/succeed", "/fail", "/late"},
-		"index.stream":              {"/", "/raw", "/large", "/midway"}, // "/before" differs: AWS's client has sent a head by then, and can only break off
+		"index.stream":              {"/", "/raw", "/large", "/midway"}, // without "/before", which differs: AWS's client has sent a head by then, and can only break off
 		"index.nested.deep.handler": {"/"},
 		"index.missing":             {"/"},
 		"index.text":                {"/"},

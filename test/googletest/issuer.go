@@ -1,6 +1,6 @@
-// Package googletest is a fake of Google's token issuers for tests: the metadata server, the OAuth 2.0 and security
+// Package googletest is a double of Google's token issuers for tests: the metadata server, the OAuth 2.0 and security
 // token services and the IAM Credentials API. It checks each field as Google documents it, answers with Google's
-// errors, and signs the tokens that it issues.
+// errors, and signs what it issues.
 package googletest
 
 import (
@@ -26,7 +26,7 @@ import (
 	"github.com/weir-gateway/weir/test/issuertest"
 )
 
-// Account is the service account that all tokens are for.
+// Account is the service account that all of it is about.
 const Account = "gateway@shop-42.iam.gserviceaccount.com"
 
 const (
@@ -36,7 +36,7 @@ const (
 	scope    = "https://www.googleapis.com/auth/cloud-platform"
 )
 
-// Issuer serves all of them at one address.
+// Issuer is all of these issuers at one address.
 type Issuer struct {
 	*issuertest.Issuer
 
@@ -64,7 +64,7 @@ func Start(t testing.TB) *Issuer {
 	return i
 }
 
-// Host returns the address of the metadata server, for GCE_METADATA_HOST.
+// Host is the address of the metadata server, for GCE_METADATA_HOST.
 func (i *Issuer) Host() string { return strings.TrimPrefix(i.URL, "http://") }
 
 func answer(w http.ResponseWriter, fields map[string]any) {
@@ -72,7 +72,7 @@ func answer(w http.ResponseWriter, fields map[string]any) {
 	_ = json.NewEncoder(w).Encode(fields)
 }
 
-// Token signs an ID token in the form of Google's.
+// Token signs an ID token as Google would.
 func (i *Issuer) Token(audience string) string {
 	now := time.Now()
 	return i.sign(map[string]any{
@@ -99,7 +99,7 @@ func (i *Issuer) sign(claims map[string]any) string {
 	return text + "." + base64.RawURLEncoding.EncodeToString(signature)
 }
 
-// Keys returns the keys that verify its signatures, as a JWK Set.
+// Keys returns the keys that verify what it signs, as a JWK Set.
 func (i *Issuer) Keys() string {
 	n := base64.RawURLEncoding.EncodeToString(i.key.N.Bytes())
 	e := base64.RawURLEncoding.EncodeToString(big.NewInt(int64(i.key.E)).Bytes())
@@ -108,7 +108,7 @@ func (i *Issuer) Keys() string {
 
 func (i *Issuer) certs(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, i.Keys()) }
 
-// machine checks what every call to the metadata server must have.
+// machine checks what every call of the metadata server must have.
 func (i *Issuer) machine(w http.ResponseWriter, r *http.Request, name string) bool {
 	if r.Header.Get("Metadata-Flavor") != "Google" {
 		i.t.Errorf("%s: Metadata-Flavor is %q", name, r.Header.Get("Metadata-Flavor"))
@@ -143,7 +143,7 @@ func (i *Issuer) access(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// form checks the fields of a form.
+// form checks the fields of a request, all of them.
 func (i *Issuer) form(r *http.Request, name string, want map[string]string) url.Values {
 	if kind := r.Header.Get("Content-Type"); kind != "application/x-www-form-urlencoded" {
 		i.t.Errorf("%s: the type is %q", name, kind)
@@ -159,7 +159,7 @@ func (i *Issuer) form(r *http.Request, name string, want map[string]string) url.
 	return r.PostForm
 }
 
-// oauth stands for https://oauth2.googleapis.com/token.
+// oauth is https://oauth2.googleapis.com/token.
 func (i *Issuer) oauth(w http.ResponseWriter, r *http.Request) {
 	grant := r.PostFormValue("grant_type")
 	if !i.Called(w, r, grant) {
@@ -219,7 +219,7 @@ func decode(part string, into any) bool {
 // Pool is the audience of the workload identity pool.
 const Pool = "//iam.googleapis.com/projects/123456789012/locations/global/workloadIdentityPools/shop/providers/cluster"
 
-// sts stands for https://sts.googleapis.com/v1/token.
+// sts is https://sts.googleapis.com/v1/token.
 func (i *Issuer) sts(w http.ResponseWriter, r *http.Request) {
 	form := i.form(r, "sts", map[string]string{ //nolint:gosec // names of kinds
 		"grant_type": "urn:ietf:params:oauth:grant-type:token-exchange", "audience": Pool, "scope": scope,
@@ -235,7 +235,7 @@ func (i *Issuer) sts(w http.ResponseWriter, r *http.Request) {
 	answer(w, map[string]any{"access_token": accessOf + "federated", "issued_token_type": "urn:ietf:params:oauth:token-type:access_token", "token_type": "Bearer", "expires_in": 3600}) //nolint:gosec // made up
 }
 
-// subject stands for another issuer.
+// subject is the token endpoint of another issuer.
 func (i *Issuer) subject(w http.ResponseWriter, r *http.Request) {
 	if r.Header.Get("X-Subject") != "yes" {
 		i.t.Errorf("the subject's header is missing")
@@ -245,7 +245,7 @@ func (i *Issuer) subject(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// iam stands for https://iamcredentials.googleapis.com.
+// iam is https://iamcredentials.googleapis.com.
 func (i *Issuer) iam(w http.ResponseWriter, r *http.Request) {
 	email, method, _ := strings.Cut(r.PathValue("call"), ":")
 	if !i.Called(w, r, method) {
@@ -284,8 +284,8 @@ func (i *Issuer) iam(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// File returns a credential file: "service_account", "authorized_user", "external_account" with the subject's token at
-// subject, or "impersonated_service_account" on top of a user.
+// File returns a credentials file: "service_account", "authorized_user", "external_account" with the subject's token
+// at subject, or "impersonated_service_account" on top of a user.
 func (i *Issuer) File(kind, subject string) string {
 	fields := map[string]any{"type": kind, "universe_domain": "googleapis.com"}
 	speaks := i.URL + "/v1/projects/-/serviceAccounts/" + Account

@@ -1,8 +1,7 @@
-// Package h2spec_test runs h2spec, which sends HTTP/2 frames right and wrong, to
-// the gateway and to Go's own server, in the same run: what one of them gets
-// right the other must, too.
+// Package h2spec_test runs h2spec, which sends valid and invalid HTTP/2 frames, against the gateway and against Go's
+// own server in the same run. What one of them gets right, the other must get right too.
 //
-// It is a module of its own, for the gateway needs none of this.
+// It is a module of its own, because the gateway needs none of this.
 package h2spec_test
 
 import (
@@ -35,17 +34,17 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// tries is how often a case may fail before it counts: some are races between what
-// the server sends and what the client does next, and some wait for a time.
+// tries is how often a case may fail before it counts as failed: some cases are races between what the server sends
+// and what the client does next, and some wait for a fixed time.
 const tries = 3
 
-// both are the same handler behind the gateway and behind Go's own server.
+// both is the same handler behind the gateway and behind Go's own server.
 type both struct{ gateway, plain *config.Config }
 
 func start(t *testing.T, secure bool) both {
 	t.Helper()
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_, _ = io.Copy(io.Discard, r.Body) // the client may break off, on purpose
+		_, _ = io.Copy(io.Discard, r.Body) // the client may break off on purpose
 		_, _ = io.WriteString(w, strings.Repeat("hello ", 10))
 	})
 	origin := httptest.NewServer(handler)
@@ -64,7 +63,7 @@ func start(t *testing.T, secure bool) both {
 	gateway := weirtest.Start(t, file)
 
 	plain := httptest.NewUnstartedServer(handler)
-	plain.Config.ErrorLog = log.New(io.Discard, "", 0) // it is sent nonsense on purpose
+	plain.Config.ErrorLog = log.New(io.Discard, "", 0) // the cases send it invalid frames on purpose
 	plain.Config.Protocols = new(http.Protocols)
 	plain.Config.Protocols.SetHTTP2(secure)
 	plain.Config.Protocols.SetUnencryptedHTTP2(!secure)
@@ -91,7 +90,7 @@ func target(t *testing.T, address string, secure bool) *config.Config {
 	return &config.Config{Host: host, Port: number, Path: "/", Timeout: 2 * time.Second, MaxHeaderLen: 4000, Strict: true, TLS: secure, Insecure: true}
 }
 
-// cases are all of a group and its groups, by a name that tells their section.
+// cases collects all cases of a group and its subgroups, by a name that includes their section.
 func cases(g *spec.TestGroup, found map[string]*spec.TestCase) {
 	for _, list := range [][]*spec.TestCase{g.Tests, g.StrictTests} {
 		for _, c := range list {
@@ -103,13 +102,13 @@ func cases(g *spec.TestGroup, found map[string]*spec.TestCase) {
 	}
 }
 
-// passes tells whether the server is as the case wants it, and else why not.
+// passes reports whether the server passes the case, and if not, why.
 func passes(c *spec.TestCase, server *config.Config) (ok bool, why error) {
 	for range tries {
 		conn, err := spec.Dial(server)
 		if err == nil {
 			err = c.Run(server, conn)
-			_ = conn.Close() // it is broken by now, most likely
+			_ = conn.Close() // it is most likely broken by now
 		}
 		if err == nil || errors.Is(err, spec.ErrSkipped) {
 			return true, nil

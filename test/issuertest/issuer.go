@@ -1,6 +1,6 @@
-// Package issuertest is what the fakes of token issuers have in common: a server that counts its calls, issues tokens
-// with a lifetime that tests set, and can be made slow or out of order. The package of each cloud knows what that cloud
-// expects of a call and what it answers.
+// Package issuertest is the common part of the doubles of token issuers. It is a server that counts its calls, issues
+// what is valid for as long as a test sets, and can be slow or out of order. What a cloud demands of a call and
+// answers to it is in the cloud's own package.
 package issuertest
 
 import (
@@ -26,13 +26,13 @@ type Issuer struct {
 	slow  chan struct{}
 }
 
-// Refusal is an issuer's error message (RFC 6749 section 5.2).
+// Refusal is an issuer's error response (RFC 6749 section 5.2).
 type Refusal struct {
 	Code string `json:"error"`
 	Text string `json:"error_description"`
 }
 
-// Start starts an Issuer that ends with the test. busy is its error message when it is made to fail.
+// Start starts an Issuer that ends with the test. busy is its answer when it is to fail.
 func Start(t testing.TB, handler http.Handler, busy Refusal) *Issuer {
 	t.Helper()
 	i := &Issuer{Server: httptest.NewServer(handler), busy: busy, life: time.Hour}
@@ -40,22 +40,21 @@ func Start(t testing.TB, handler http.Handler, busy Refusal) *Issuer {
 	return i
 }
 
-// Live sets the lifetime of tokens.
+// Live sets how long tokens are valid.
 func (i *Issuer) Live(life time.Duration) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.life = life
 }
 
-// Life returns the lifetime of tokens: an hour, unless Live has set another one.
+// Life returns how long tokens are valid: an hour unless Live has set something else.
 func (i *Issuer) Life() time.Duration {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	return i.life
 }
 
-// Fail makes the nth call from now on, counted from 1, get the status that the function returns, or the usual answer
-// for 0.
+// Fail has the nth call from now on, counted from 1, answered with a status; 0 means as usual.
 func (i *Issuer) Fail(status func(n int) int) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -63,7 +62,7 @@ func (i *Issuer) Fail(status func(n int) int) {
 	i.fail = func(n int) int { return status(n - from) }
 }
 
-// Slow makes calls wait until release is called.
+// Slow has calls wait until release is called.
 func (i *Issuer) Slow() (release func()) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -79,8 +78,7 @@ func (i *Issuer) Calls() []string {
 	return slices.Clone(i.calls)
 }
 
-// Called records a call, and reports whether the caller must answer it; otherwise it was answered or its client has
-// left.
+// Called records a call, and reports whether the caller is to answer it; otherwise it has been answered.
 func (i *Issuer) Called(w http.ResponseWriter, r *http.Request, name string) bool {
 	i.mu.Lock()
 	i.calls = append(i.calls, name)

@@ -15,8 +15,8 @@ import (
 // Token is a kept token.
 type Token = cloud.Kept[secret.Value]
 
-// SurvivesAnOutage checks that a token is fetched again before it expires, and that an outage in between, during which
-// the issuer answers with status, is not noticed. The issuer must not have issued a token yet.
+// SurvivesAnOutage checks that a token is fetched again before it expires, and that an outage in between, during
+// which the issuer answers with status, is not noticed. The issuer must not have issued a token yet.
 func (i *Issuer) SurvivesAnOutage(t *testing.T, status int, use func() *Token) {
 	t.Helper()
 	i.Live(15 * time.Second) // ten of which are a margin
@@ -31,14 +31,14 @@ func (i *Issuer) SurvivesAnOutage(t *testing.T, status int, use func() *Token) {
 		t.Errorf("in the outage: %v", err)
 	}
 	i.Live(time.Hour)
-	i.Fail(func(n int) int { return []int{http.StatusServiceUnavailable, 0}[n%2] }) // it flaps
+	i.Fail(func(n int) int { return []int{http.StatusServiceUnavailable, 0}[n%2] }) // it alternates between failure and success
 	await.That(t, "a token after the outage", func() bool {
 		held, err := token.Get(t.Context())
 		return err == nil && time.Until(held.Expires) > 30*time.Minute
 	})
 }
 
-// IsAskedOnce checks that all requests that need a token of a slow issuer wait for a single call.
+// IsAskedOnce checks that all that need a token from a slow issuer wait for a single call.
 func (i *Issuer) IsAskedOnce(t *testing.T, use func() *Token) {
 	t.Helper()
 	release := i.Slow()
@@ -62,8 +62,8 @@ func (i *Issuer) IsAskedOnce(t *testing.T, use func() *Token) {
 	}
 }
 
-// IsAskedAnew checks that fetch asks the issuer each time it is called. Code that keeps the result relies on that:
-// nothing in between may cache a token, or the lack of one.
+// IsAskedAnew checks that fetch calls the issuer each time, which code that keeps the result relies on. Nothing in
+// between may remember a result, or that there was none.
 func (i *Issuer) IsAskedAnew(t *testing.T, fetch func(context.Context) error) {
 	t.Helper()
 	calls := func() int {
@@ -84,7 +84,7 @@ func (i *Issuer) IsAskedAnew(t *testing.T, fetch func(context.Context) error) {
 	}
 }
 
-// Together returns what many concurrent callers get.
+// Together has many callers get at once, and returns what they are given.
 func Together[T any](t *testing.T, kept *cloud.Kept[T]) cloud.Held[T] {
 	t.Helper()
 	var all sync.WaitGroup
@@ -96,6 +96,6 @@ func Together[T any](t *testing.T, kept *cloud.Kept[T]) cloud.Held[T] {
 		})
 	}
 	all.Wait()
-	held, _ := kept.Get(t.Context()) // its error was reported
+	held, _ := kept.Get(t.Context()) // its error has been reported
 	return held
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/weir-gateway/weir/test/weirtest"
 )
 
-// both serves the function of the folder web in one gateway, and in another one routes to it
-// here and by the API of the first, which asks for signatures.
+// both serves the function in the folder web with one gateway. Another gateway has routes to the function here, and
+// through the API of the first, which demands signatures.
 func both(t *testing.T, more string) (here, there string) {
 	t.Helper()
 	folder, err := filepath.Abs("web")
@@ -42,7 +42,7 @@ func written(t *testing.T, text string) string {
 	return config
 }
 
-// TestAClientCannotTellWhereAFunctionIs: the same requests are answered in the same way, but for
+// TestAClientCannotTellWhereAFunctionIs checks that the same requests get the same answers in both places, except for
 // the date and ids.
 func TestAClientCannotTellWhereAFunctionIs(t *testing.T) {
 	for mode, more := range map[string]string{"sync": "", "stream": ", mode: stream"} {
@@ -72,7 +72,7 @@ func TestAClientCannotTellWhereAFunctionIs(t *testing.T) {
 	}
 }
 
-// played is a response as text, without what is another each time.
+// played returns a response as text, without what differs each time.
 func played(t *testing.T, address, method, target, kind, body string) string {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, "http://"+address+target, strings.NewReader(body))

@@ -14,13 +14,13 @@ import (
 	"github.com/weir-gateway/weir/test/weirtest"
 )
 
-// sent is a request as a platform has got it.
+// sent is a request as a platform received it.
 type sent struct {
 	method, target, host, body string
 	head                       http.Header
 }
 
-// recorder stands at a platform's place.
+// recorder stands in for a platform.
 type recorder struct {
 	*httptest.Server
 
@@ -51,8 +51,8 @@ func (r *recorder) sent() []sent {
 	return r.all
 }
 
-// aws4Agrees has aws4 sign the same anew: with the same moment, the same fields and the same body it must
-// come to the same signature.
+// aws4Agrees has aws4 sign the same request again: with the same time, header fields and body it must produce the
+// same signature.
 func aws4Agrees(t *testing.T, s sent, service string, by who) {
 	t.Helper()
 	authorization := s.head.Get("Authorization")
@@ -77,7 +77,7 @@ func aws4Agrees(t *testing.T, s sent, service string, by who) {
 	if told := s.head.Get("X-Amz-Content-Sha256"); told != "" && told != hex.EncodeToString(sum[:]) {
 		t.Errorf("the hash of the body is %s", told)
 	}
-	ignored := map[string]bool{} // which aws4 would sign, and nobody has to
+	ignored := map[string]bool{} // aws4 would sign them, but that is optional
 	for _, name := range []string{"content-length", "content-type"} {
 		if !strings.Contains(names, name) {
 			ignored[name] = true

@@ -31,7 +31,7 @@ func do(pairs ...string) *string {
 	return new(string(raw))
 }
 
-// everywhere runs scenes with each client.
+// everywhere runs a scene with each client.
 func everywhere(t *testing.T, g *weirtest.Gateway, caller who, scene func(t *testing.T, ask func(op string, in input) answer)) {
 	t.Helper()
 	for name, client := range clients() {
@@ -48,7 +48,7 @@ func everywhere(t *testing.T, g *weirtest.Gateway, caller who, scene func(t *tes
 
 var uuid = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
 
-// What stands behind an alias is told the alias, and where it is by the config.
+// A function behind an alias is told the alias, and where it is according to the config.
 func TestTheSDKsInvokeByAlias(t *testing.T) {
 	g := start(t, `{address: "`+open+`", region: `+region+`, account: "123456789012", aliases: live}`, patient)
 	everywhere(t, g, anybody(), func(t *testing.T, ask func(string, input) answer) {
@@ -270,7 +270,7 @@ func TestSDKsTryAgainWhereTheFunctionIsBusy(t *testing.T) {
 			Op: "invoke", Endpoint: "http://" + g.Lambda, Region: region, Who: anybody(), Attempts: attempts, Input: input{Function: "orders", Payload: payload},
 		})
 	}
-	ask(t, goSDK, 1, nil) // builds it
+	ask(t, goSDK, 1, nil) // builds the function
 	for name, client := range clients() {
 		t.Run(name, func(t *testing.T) {
 			gate := filepath.Join(t.TempDir(), "gate")
@@ -408,7 +408,7 @@ func TestWithoutASignatureNobodyPassesWhereThereAreKeys(t *testing.T) {
 	}
 }
 
-// The command line is Debian's awscli or any other.
+// The command line is awscli, from Debian or elsewhere.
 func TestTheCommandLineInvokes(t *testing.T) {
 	program, err := exec.LookPath("aws")
 	if err != nil {

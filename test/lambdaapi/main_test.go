@@ -1,6 +1,5 @@
-// Package lambdaapi holds the tests of the Lambda API against AWS's own clients: the
-// SDKs for Go and JavaScript and the command line, and aws4 for signatures that no SDK
-// makes. It is a module of its own, so that Weir depends on none of them.
+// Package lambdaapi tests the Lambda API with AWS's own clients: the SDKs for Go and JavaScript and the command line,
+// and aws4 for signatures that no SDK makes. It is a module of its own, so that Weir depends on none of them.
 package lambdaapi
 
 import (
@@ -45,14 +44,14 @@ const (
 	region        = "eu-west-1"
 )
 
-// start serves the function of the folder orders, with what else the config of it says.
-// Its first build may download.
+// start serves the function in the folder orders, with api and function as further parts of its config. Its first
+// build may download modules.
 func start(t *testing.T, api, function string, arguments ...string) *weirtest.Gateway {
 	t.Helper()
 	return weirtest.Start(t, configure(t, api, function), arguments...)
 }
 
-// configure writes that config and gives its path.
+// configure writes that config and returns its path.
 func configure(t *testing.T, api, function string) string {
 	t.Helper()
 	folder, err := filepath.Abs("orders")
@@ -69,11 +68,11 @@ func configure(t *testing.T, api, function string) string {
 
 const (
 	open = "127.0.0.1:0"
-	// patient waits for the build.
+	// patient is a queue that waits for the build.
 	patient = ", queue: {wait: 2m}"
 )
 
-// keyed asks for signatures.
+// keyed is a config that demands signatures.
 func keyed(t *testing.T) string {
 	t.Helper()
 	t.Setenv("TEST_SECRET", secret)
@@ -81,7 +80,7 @@ func keyed(t *testing.T) string {
 	return "{address: 127.0.0.1:0, region: " + region + ", keys: {" + keyID + ": '${env:TEST_SECRET}', " + temporaryID + ": {secret: '${env:TEST_SECRET}', token: '${env:TEST_TOKEN}'}}}"
 }
 
-// metric reads one of g's metrics, 0 where it is not there.
+// metric reads one of g's metrics, 0 if it does not exist.
 func metric(t *testing.T, g *weirtest.Gateway, name string) float64 {
 	t.Helper()
 	res, err := http.Get("http://" + g.Admin + "/metrics")
@@ -103,7 +102,7 @@ func metric(t *testing.T, g *weirtest.Gateway, name string) float64 {
 	return 0
 }
 
-// who are the credentials of a client.
+// who is a client's credentials.
 type who struct {
 	ID     string `json:"accessKeyId"`
 	Secret string `json:"secretAccessKey"`
@@ -116,16 +115,16 @@ func holder() who { return who{ID: keyID, Secret: secret} }
 
 // question is one call of the API.
 type question struct {
-	Op       string `json:"op"` // "invoke", "stream", "list", "get", of aws4 "signed" and "judge", and "manage"
+	Op       string `json:"op"` // "invoke", "stream", "list", "get"; for aws4 "signed" and "judge"; and "manage"
 	Endpoint string `json:"endpoint"`
 	Region   string `json:"region"`
 	Who      who    `json:"credentials"`
 	Attempts int    `json:"attempts,omitempty"`
 	Input    input  `json:"input"`
-	Request  any    `json:"request,omitempty"` // of aws4, and of WebSockets
+	Request  any    `json:"request,omitempty"` // for aws4 and WebSockets
 }
 
-// input is that of an SDK's command.
+// input is the input of an SDK's command.
 type input struct {
 	Function string  `json:"FunctionName,omitempty"`
 	Qual     string  `json:"Qualifier,omitempty"`
@@ -135,7 +134,7 @@ type input struct {
 	Payload  *string `json:"Payload,omitempty"`
 }
 
-// answer is what a client makes of the API's.
+// answer is what a client makes of the API's answer.
 type answer struct {
 	Status        int      `json:"status"`
 	Attempts      int      `json:"attempts"`
@@ -145,22 +144,22 @@ type answer struct {
 	Details       string   `json:"details"`
 	Log           string   `json:"log"`
 	Payload       string   `json:"payload"`
-	Complete      bool     `json:"complete"` // the stream has told its end
+	Complete      bool     `json:"complete"` // the stream has announced its end
 	Names         []string `json:"names"`
 	Error         string   `json:"error"` // the exception's name
 	Message       string   `json:"message"`
 	Reason        string   `json:"reason"`
 }
 
-// clients are AWS's SDKs, which must see the same.
+// clients are AWS's SDKs, which must all see the same.
 func clients() map[string]func(*testing.T, question) answer {
 	return map[string]func(*testing.T, question) answer{"Go": goSDK, "JavaScript": javaScript.ask}
 }
 
-// patientClient gives net/http a body of its own. The SDK closes the one that it has made as soon as
-// there is a response, which net/http takes for a broken request where it has not
-// seen its end yet, as happens with a server on the same machine, and closes the
-// connection amid the answer (seen with aws-sdk-go-v2 1.41 and 1.48).
+// patientClient gives net/http a body of its own. The SDK closes the body that it has made as soon as there is a
+// response. If net/http has not seen the end of that body yet, as happens with a server on the same machine, it takes
+// the request for broken and closes the connection in the middle of the answer (seen with aws-sdk-go-v2 1.41 and
+// 1.48).
 type patientClient struct{}
 
 func (patientClient) Do(r *http.Request) (*http.Response, error) {
@@ -271,19 +270,19 @@ func goError(err error) answer {
 	return a
 }
 
-// node is the process of the clients in JavaScript.
+// node is the process with the JavaScript clients.
 type node struct {
 	once  sync.Once
 	mu    sync.Mutex
 	in    io.WriteCloser
 	out   *bufio.Reader
 	cmd   *exec.Cmd
-	cause string // why there is none
+	cause string // why there is no process
 }
 
 var javaScript node
 
-// ask gives the process a question.
+// ask sends a question to the process.
 func (n *node) ask(t *testing.T, q question) answer {
 	t.Helper()
 	n.once.Do(func() { n.start() })
@@ -306,8 +305,7 @@ func (n *node) ask(t *testing.T, q question) answer {
 	return a
 }
 
-// start installs the packages that the lock file names, once for its content, and
-// starts the process.
+// start installs the packages in the lock file, once per content of that file, and starts the process.
 func (n *node) start() {
 	for _, program := range []string{"node", "npm"} {
 		if _, err := exec.LookPath(program); err != nil {
@@ -342,7 +340,7 @@ func (n *node) stop() {
 	}
 }
 
-// installed gives a folder that has the packages of those files and the files themselves.
+// installed returns a folder that contains those files and the packages that they name.
 func installed(from string, names ...string) (string, error) {
 	files := make([][]byte, len(names))
 	for i, name := range names {

@@ -26,7 +26,7 @@ import (
 
 var offlineToo = flag.Bool("offline", false, "install serverless-offline and osls, 140 MB, and play against them")
 
-// offline starts serverless-offline, and gives where its Lambda endpoint and its WebSockets are.
+// offline starts serverless-offline, and returns the addresses of its Lambda endpoint and its WebSockets.
 func offline(t *testing.T) (lambda, sockets string, log *await.Text) {
 	t.Helper()
 	folder, err := installed("offline", "package.json", "package-lock.json", "serverless.yml", "echo.mjs")
@@ -68,8 +68,8 @@ func offline(t *testing.T) (lambda, sockets string, log *await.Text) {
 	return "http://127.0.0.1:" + ports[2], "ws://127.0.0.1:" + ports[1], log
 }
 
-// TestServerlessOfflineStandsInForAWS: a function that serverless-offline runs is invoked as AWS would
-// be asked, and is told of WebSockets there and here in events of the same form.
+// TestServerlessOfflineStandsInForAWS checks that a function that serverless-offline runs is invoked as at AWS, and
+// receives WebSocket events of the same form there and here.
 func TestServerlessOfflineStandsInForAWS(t *testing.T) {
 	if !*offlineToo {
 		t.Skip("it installs 140 MB: run `make lambda-offline`")
@@ -104,7 +104,7 @@ func TestServerlessOfflineStandsInForAWS(t *testing.T) {
 	}
 }
 
-// answered is a response as far as both must agree.
+// answered returns the part of a response on which both must agree.
 func answered(t *testing.T, g *weirtest.Gateway, method, target, body string) string {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, "http://"+g.Address+target, strings.NewReader(body))
@@ -124,7 +124,8 @@ func answered(t *testing.T, g *weirtest.Gateway, method, target, body string) st
 	return strconv.Itoa(res.StatusCode) + " " + res.Header.Get("X-Method") + " " + strings.Join(res.Header.Values("Set-Cookie"), ";") + " " + text.String()
 }
 
-// chatted says something of no route, whose key serverless-offline would give where AWS says $default, and gives what the function was told by names and, where they say the same everywhere, by values.
+// chatted sends a message that matches no route; serverless-offline would give the message's key where AWS says
+// $default. It returns the names of what the function was told, with the values where they are the same everywhere.
 func chatted(t *testing.T, url string) []string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
@@ -148,7 +149,7 @@ func chatted(t *testing.T, url string) []string {
 	var told []string
 	for name, value := range got {
 		switch name {
-		case "connectionId", "domainName", "stage": // are another everywhere
+		case "connectionId", "domainName", "stage": // differ everywhere
 			told = append(told, name)
 		default:
 			one, _ := json.Marshal(value)

@@ -17,8 +17,8 @@ import (
 	"github.com/weir-gateway/weir/test/weirtest"
 )
 
-// chats serves the function of the folder chat behind WebSockets: here, and by the API of AWS
-// Lambda, for which another gateway's stands in.
+// chats serves the function in the folder chat behind WebSockets: here, and through the API of AWS Lambda, for which
+// another gateway stands in.
 func chats(t *testing.T) (here, there *weirtest.Gateway) {
 	t.Helper()
 	folder, err := filepath.Abs("chat/index.mjs")
@@ -105,7 +105,7 @@ func TestFunctionsServeWebSockets(t *testing.T) {
 	}
 }
 
-// managed asks what AWS's own client asks of a connection.
+// managed sends the requests that AWS's own client sends about a connection.
 func managed(t *testing.T, g *weirtest.Gateway, c *websocket.Conn, id string) {
 	t.Helper()
 	if a := manage(t, g, holder(), "post", id, "für dich"); a.Status != 200 {
@@ -136,7 +136,7 @@ func managed(t *testing.T, g *weirtest.Gateway, c *websocket.Conn, id string) {
 	}
 }
 
-// ended ends a connection by its function's side.
+// ended closes a connection from the function's side.
 func ended(t *testing.T, g, runs *weirtest.Gateway, c *websocket.Conn, id string) {
 	t.Helper()
 	if a := manage(t, g, holder(), "close", id, ""); a.Status != 204 {

@@ -49,7 +49,7 @@ func startIdentityProvider(t *testing.T) *identityProvider {
 	return p
 }
 
-// token is one that ends after d, signed by private.
+// token returns a token that expires after d, signed by private.
 func (p *identityProvider) token(d time.Duration, private ed25519.PrivateKey) string {
 	part := func(text string) string { return base64.RawURLEncoding.EncodeToString([]byte(text)) }
 	input := part(`{"alg": "EdDSA", "kid": "one"}`) + "." +
@@ -64,7 +64,7 @@ func statusWith(t *testing.T, url, token string) int {
 		t.Fatal(err)
 	}
 	r.Header.Set("Authorization", "Bearer "+token)
-	r.Close = true // no process waits for the connection
+	r.Close = true // no process should wait for the connection
 	res, err := http.DefaultClient.Do(r)
 	if err != nil {
 		t.Fatal(err)
@@ -74,7 +74,7 @@ func statusWith(t *testing.T, url, token string) int {
 	return res.StatusCode
 }
 
-// heard is what the status tells of a source outside.
+// heard is what the status reports about an outside source.
 type heard struct {
 	Kind, Of  string
 	Count     int
@@ -95,7 +95,7 @@ func heardOf(t *testing.T, g *weirtest.Gateway) heard {
 	return status.Heard[0]
 }
 
-// onShelf gives the files that hold what was heard from outside.
+// onShelf returns the files that hold what was heard from outside.
 func onShelf(t *testing.T, state string) []string {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(state, "*", "shelf", "*.json"))
@@ -105,8 +105,8 @@ func onShelf(t *testing.T, state string) []string {
 	return files
 }
 
-// TestARestartInABadHourServes kills the identity provider and the gateway, breaks the
-// config's file, and starts the gateway again: who came in before comes in, and nobody else.
+// TestARestartInABadHourServes kills the identity provider and the gateway, breaks the config file, and starts the
+// gateway again. Callers that were admitted before are admitted, and nobody else.
 func TestARestartInABadHourServes(t *testing.T) {
 	p := startIdentityProvider(t)
 	folder := t.TempDir()
@@ -159,7 +159,7 @@ func TestARestartInABadHourServes(t *testing.T) {
 
 	g = start()
 	admits(g, "in the bad hour", http.StatusNoContent, http.StatusUnauthorized)
-	await.That(t, "nobody tells keys", func() bool { return heardOf(t, g).Problem != "" }) // which it does not wait for
+	await.That(t, "nobody tells keys", func() bool { return heardOf(t, g).Problem != "" }) // the start does not wait for that
 	if h := heardOf(t, g); !h.Kept || h.Count != 1 || time.Since(h.Confirmed) > time.Hour {
 		t.Errorf("in the bad hour it stands so: %+v", h)
 	}
@@ -176,7 +176,7 @@ func TestARestartInABadHourServes(t *testing.T) {
 	}
 	g.Stop(t)
 
-	// A day after the keys were fetched last.
+	// As if the keys were last fetched a day ago.
 	file := onShelf(t, state)[0]
 	kept, err := os.ReadFile(file)
 	if err != nil {
@@ -193,7 +193,7 @@ func TestARestartInABadHourServes(t *testing.T) {
 	await.That(t, "what is too old is removed", func() bool { return len(onShelf(t, state)) == 0 })
 	g.Stop(t)
 
-	// What others could have written is not believed.
+	// A file that others could have written is not trusted.
 	write(file, string(kept))
 	if err := os.Chmod(file, 0o666); err != nil {
 		t.Fatal(err)
@@ -203,7 +203,7 @@ func TestARestartInABadHourServes(t *testing.T) {
 	await.That(t, "the log tells of it", func() bool { return strings.Contains(g.Log(), "it is as if there were nothing") })
 }
 
-// TestWhatIsKeptIsHandedOver holds that the process which ends takes nothing with it.
+// TestWhatIsKeptIsHandedOver checks that nothing is lost when the old process ends.
 func TestWhatIsKeptIsHandedOver(t *testing.T) {
 	p := startIdentityProvider(t)
 	state, path := filepath.Join(t.TempDir(), "state"), filepath.Join(t.TempDir(), "weir.yaml")
@@ -226,7 +226,7 @@ func TestWhatIsKeptIsHandedOver(t *testing.T) {
 	}
 }
 
-// TestAReadOnlyMachineServesWithoutAStateFolder and says so once.
+// TestAReadOnlyMachineServesWithoutAStateFolder also checks that weir logs this once.
 func TestAReadOnlyMachineServesWithoutAStateFolder(t *testing.T) {
 	p := startIdentityProvider(t)
 	folder := t.TempDir()
@@ -237,7 +237,7 @@ func TestAReadOnlyMachineServesWithoutAStateFolder(t *testing.T) {
 		}
 	}
 	t.Setenv("STATE_DIRECTORY", "")
-	t.Setenv("XDG_STATE_HOME", blocked) // a file, in which root cannot make a folder either
+	t.Setenv("XDG_STATE_HOME", blocked) // a file, in which even root cannot make a folder
 	g := weirtest.Start(t, path, weirtest.UsualState)
 	if got := statusWith(t, "http://"+g.Address+"/", p.token(time.Hour, p.private)); got != http.StatusNoContent {
 		t.Errorf("it answers %d", got)

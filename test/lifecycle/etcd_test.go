@@ -79,7 +79,7 @@ func (s *store) signal(signal syscall.Signal) {
 	}
 }
 
-// call asks the JSON gateway, so that what is tested has no part in it. Keys and values are those of fields.
+// call uses etcd's JSON gateway, so that the code under test is not involved. fields holds keys and values.
 func (s *store) call(path string, fields map[string]string) {
 	s.t.Helper()
 	coded := map[string]string{}
@@ -110,7 +110,7 @@ func (s *store) deregister(name string) {
 	s.call("/v3/kv/deleterange", map[string]string{"key": "services/users/" + name})
 }
 
-// backendNamed answers with its name.
+// backendNamed starts a backend that answers with its name.
 func backendNamed(t *testing.T, name string) (address string) {
 	t.Helper()
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, name) }))
@@ -118,7 +118,7 @@ func backendNamed(t *testing.T, name string) (address string) {
 	return s.Listener.Addr().String()
 }
 
-// startWithStore starts a gateway whose service is found in the store; what it keeps is in folder.
+// startWithStore starts a gateway that finds its service in the store and keeps its state in folder.
 func startWithStore(t *testing.T, s *store, folder string) *weirtest.Gateway {
 	t.Helper()
 	path := filepath.Join(folder, "weir.yaml")
@@ -134,7 +134,7 @@ func startWithStore(t *testing.T, s *store, folder string) *weirtest.Gateway {
 	return g
 }
 
-// answers gives the status and who answers.
+// answers returns the status and the name of the backend that answers.
 func answers(g *weirtest.Gateway) (string, error) {
 	res, err := http.Get("http://" + g.Address + "/") //nolint:noctx // the gateway bounds it
 	if err != nil {
@@ -153,8 +153,8 @@ func awaitAnswer(t *testing.T, g *weirtest.Gateway, want string) {
 	})
 }
 
-// TestEtcdKilledWhileWeirRestarts holds that a gateway which is started while etcd is gone serves
-// as before, and follows etcd again when that is back.
+// TestEtcdKilledWhileWeirRestarts checks that a gateway that starts while etcd is down serves as before, and follows
+// etcd again once it is back.
 func TestEtcdKilledWhileWeirRestarts(t *testing.T) {
 	s, folder := startStore(t), t.TempDir()
 	s.register("a", backendNamed(t, "a"))
@@ -174,14 +174,14 @@ func TestEtcdKilledWhileWeirRestarts(t *testing.T) {
 	s.register("b", backendNamed(t, "b"))
 	s.deregister("a")
 	awaitAnswer(t, g, "200 b")
-	await.That(t, "its problem is over", func() bool { return heardOf(t, g).Problem == "" }) // a moment after it asks them
+	await.That(t, "its problem is over", func() bool { return heardOf(t, g).Problem == "" }) // a moment after the new endpoints are used
 	if h := heardOf(t, g); h.Kept {
 		t.Errorf("afterwards it stands so: %+v", h)
 	}
 }
 
-// TestTrafficWhileEtcdIsStoppedAndKilled holds that no request is lost by it, and that what
-// has changed is heard when etcd is back.
+// TestTrafficWhileEtcdIsStoppedAndKilled checks that no request is lost meanwhile, and that changes are noticed when
+// etcd is back.
 func TestTrafficWhileEtcdIsStoppedAndKilled(t *testing.T) {
 	stopped := 30 * time.Second
 	if testing.Short() {

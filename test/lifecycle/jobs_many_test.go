@@ -19,7 +19,7 @@ import (
 	"github.com/weir-gateway/weir/test/weirtest"
 )
 
-// many is how many jobs TestManyJobs makes: those of WEIR_JOBS, for `make soak-jobs`.
+// many is how many jobs TestManyJobs makes: WEIR_JOBS sets it for `make soak-jobs`.
 func many(t *testing.T) int {
 	t.Helper()
 	text := os.Getenv("WEIR_JOBS")
@@ -33,8 +33,8 @@ func many(t *testing.T) int {
 	return n
 }
 
-// TestManyJobs puts many jobs by many clients at once, holds that each is sent once, and prints
-// what that took. No figure decides whether it passes.
+// TestManyJobs submits many jobs from many clients at once, checks that each is sent once, and prints what that cost.
+// No figure decides whether the test passes.
 func TestManyJobs(t *testing.T) {
 	const clients = 32
 	n, b, state := many(t), newWork(t), t.TempDir()
@@ -93,7 +93,7 @@ func TestManyJobs(t *testing.T) {
 	t.Logf("killed and started again, all known, in %v", time.Since(start).Round(time.Millisecond))
 }
 
-// resident is the memory of a process, in bytes.
+// resident returns the memory of a process, in bytes.
 func resident(t *testing.T, pid int) int64 {
 	t.Helper()
 	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
@@ -107,7 +107,7 @@ func resident(t *testing.T, pid int) int64 {
 	return pages * int64(os.Getpagesize())
 }
 
-// scraped is what a scrape is told.
+// scraped returns the metrics.
 func scraped(t *testing.T, admin string) string {
 	t.Helper()
 	res, err := http.Get("http://" + admin + "/metrics")

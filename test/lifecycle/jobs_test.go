@@ -33,7 +33,7 @@ func newWork(t *testing.T) *work {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
-			return // it was cut off
+			return // the request was cut off
 		}
 		b.mu.Lock()
 		b.got[string(body)]++
@@ -52,7 +52,7 @@ func newWork(t *testing.T) *work {
 	return b
 }
 
-// all is how many different bodies it got.
+// all returns how many different bodies it got.
 func (b *work) all() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -65,13 +65,13 @@ func (b *work) times(body string) int {
 	return b.got[body]
 }
 
-// later is a config that sends to b later.
+// later writes a config that sends requests to b as jobs.
 func (b *work) later(t *testing.T) string {
 	t.Helper()
 	return write(t, "listen: :8080\nroutes:\n  POST /: { async: { concurrency: 20 }, to: "+b.url+" }\n")
 }
 
-// post gives the address of the job of a request that was taken, "" where it was not.
+// post returns the address of the job if the request was accepted, and "" otherwise.
 func post(client *http.Client, address, body string) string {
 	res, err := client.Post("http://"+address+"/", "text/plain", strings.NewReader(body))
 	if err != nil {
@@ -84,8 +84,8 @@ func post(client *http.Client, address, body string) string {
 	return res.Header.Get("Location")
 }
 
-// posts has several clients post until stop is called, which gives the addresses of the jobs
-// that they were told of, by body.
+// posts has several clients post until stop is called. stop returns the addresses of the jobs that the clients were
+// given, by body.
 func posts(address func() string, keep func(error) bool) (stop func() map[string]string) {
 	taken, end := map[string]string{}, make(chan struct{})
 	var mu sync.Mutex
@@ -136,7 +136,7 @@ func (b *work) settled(t *testing.T, address string, taken map[string]string) {
 			if res.StatusCode == http.StatusNotFound {
 				t.Fatalf("the job of %s is lost", body)
 			}
-			_ = json.NewDecoder(res.Body).Decode(&job) // what is missing is not done
+			_ = json.NewDecoder(res.Body).Decode(&job) // an incomplete answer does not count as done
 			return job.Status == "done" && job.Result.Body == body
 		})
 		if b.times(body) == 0 {
@@ -145,8 +145,8 @@ func (b *work) settled(t *testing.T, address string, taken map[string]string) {
 	}
 }
 
-// TestNothingThatWasTakenIsLostByAKill kills the gateway with requests under way in every
-// stage, several times, and holds that what was answered with 202 comes through.
+// TestNothingThatWasTakenIsLostByAKill kills the gateway several times with requests under way in every stage, and
+// checks that every request that was answered with 202 is carried out.
 func TestNothingThatWasTakenIsLostByAKill(t *testing.T) {
 	b, state := newWork(t), t.TempDir()
 	config := b.later(t)
@@ -157,7 +157,7 @@ func TestNothingThatWasTakenIsLostByAKill(t *testing.T) {
 		await.That(t, "some were sent", func() bool { return b.all() > 100*(round+1) })
 		g.Kill()
 		for body, href := range stop() {
-			if _, twice := all[body]; !twice { // the rounds have the same bodies
+			if _, twice := all[body]; !twice { // the bodies repeat in each round
 				all[body] = href
 			}
 		}
@@ -167,9 +167,8 @@ func TestNothingThatWasTakenIsLostByAKill(t *testing.T) {
 	t.Logf("%d jobs over three kills", len(all))
 }
 
-// TestAnotherProcessTakesOverTheJobs upgrades under load, with an attempt under way that takes
-// longer than the change, and holds that no request was refused, none lost, and none of which the
-// end is known sent twice.
+// TestAnotherProcessTakesOverTheJobs upgrades under load, with an attempt under way that takes longer than the
+// upgrade. It checks that no request is refused or lost, and that none whose end is known is sent twice.
 func TestAnotherProcessTakesOverTheJobs(t *testing.T) {
 	b, state := newWork(t), t.TempDir()
 	g := weirtest.Start(t, b.later(t), "--state", state)
@@ -181,7 +180,7 @@ func TestAnotherProcessTakesOverTheJobs(t *testing.T) {
 	b.slow.Store(nil)
 	var refused atomic.Pointer[error]
 	stop := posts(func() string { return g.Address }, func(err error) bool { refused.Store(&err); return false })
-	more := func(n int) { // where one is refused its client sends no more
+	more := func(n int) { // after a refusal its client sends no more
 		t.Helper()
 		until := b.all() + n
 		await.That(t, "more are sent", func() bool { return b.all() >= until || refused.Load() != nil })

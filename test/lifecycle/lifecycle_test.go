@@ -1,7 +1,7 @@
 //go:build linux
 
-// Package lifecycle_test holds what must be true when the gateway itself ends:
-// well, or by a kill that leaves it no time for anything. It reads /proc.
+// Package lifecycle_test checks what must be true when the gateway itself ends, whether it shuts down or is killed
+// without time for anything. It reads /proc.
 package lifecycle_test
 
 import (
@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// function builds a function of the test data of function/local.
+// function builds one of the functions in the test data of function/local.
 func function(t *testing.T, name string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)
@@ -63,7 +63,7 @@ func get(t *testing.T, url string) string {
 	return string(body)
 }
 
-// family gives the processes that carry the mark of function instances and run program.
+// family returns the processes that carry the mark of function instances and run program.
 func family(t *testing.T, program string) []int {
 	t.Helper()
 	entries, err := os.ReadDir("/proc")
@@ -98,7 +98,7 @@ func startWithInstance(t *testing.T) (*weirtest.Gateway, string) {
 	return g, program
 }
 
-// What else the machine does may take a second for itself, but hardly most times.
+// A busy machine may need more than a second for other things, but hardly in most attempts.
 func TestAKilledGatewayLeavesNoFunctionAliveForASecond(t *testing.T) {
 	const most = 3 // of five
 	var quick, slow []time.Duration
@@ -136,7 +136,7 @@ func TestAKilledInstanceIsReplaced(t *testing.T) {
 	if err := p.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	lost := 0 // requests that the process had got before its end was known
+	lost := 0 // requests that the process received before it was known to end
 	await.That(t, "another instance answers", func() bool {
 		res, err := http.Get("http://" + g.Address + "/pid")
 		if err != nil {

@@ -32,7 +32,7 @@ func unixTransport(path string) *http.Transport {
 	}}
 }
 
-// status asks once, on a connection that is kept where the gateway lets it.
+// status sends one request, on a connection that is kept if the gateway allows it.
 func status(t *testing.T, c *http.Client, url string) *http.Response {
 	t.Helper()
 	res, err := c.Get(url)
@@ -69,6 +69,6 @@ func TestReadinessFailsBeforeAnythingElse(t *testing.T) {
 		t.Errorf("alive: %d", res.StatusCode)
 	}
 	g.MayFail()
-	g.Terminate(t) // again
+	g.Terminate(t) // a second time
 	await.That(t, "a second interrupt ends it", g.Ended)
 }

@@ -21,7 +21,7 @@ import (
 	"github.com/weir-gateway/weir/test/weirtest"
 )
 
-// manager is the socket on which a service manager hears of its services.
+// manager is the notification socket of a service manager.
 type manager struct {
 	t    *testing.T
 	conn *net.UnixConn
@@ -39,7 +39,7 @@ func newManager(t *testing.T) *manager {
 	return &manager{t, conn}
 }
 
-// wants waits for the next message and fails where it does not begin with text.
+// wants waits for the next message and fails if it does not begin with text.
 func (m *manager) wants(text string) {
 	m.t.Helper()
 	if told := m.told(); !strings.HasPrefix(told, text) {
@@ -47,7 +47,7 @@ func (m *manager) wants(text string) {
 	}
 }
 
-// wantsBoth waits for two messages of two processes, which have no order.
+// wantsBoth waits for two messages from two processes, in either order.
 func (m *manager) wantsBoth(one, other string) {
 	m.t.Helper()
 	first := m.told()
@@ -84,12 +84,12 @@ func TestTheServiceManagerIsTold(t *testing.T) {
 	m.wants("RELOADING=1\nMONOTONIC_USEC=")
 	m.wants("READY=1")
 	g.Upgrade(t)
-	m.wantsBoth("READY=1", fmt.Sprintf("MAINPID=%d", g.PID())) // of the new process, and of the old
+	m.wantsBoth("READY=1", fmt.Sprintf("MAINPID=%d", g.PID())) // from the new process, and from the old one
 	g.Stop(t)
 	m.wants("STOPPING=1")
 }
 
-// activated is weir as systemd starts it where sockets are activated.
+// activated is a weir that systemd starts with socket activation.
 type activated struct {
 	*exec.Cmd
 
@@ -98,7 +98,7 @@ type activated struct {
 	sockets []net.Listener // the manager's own copies
 }
 
-// activate starts weir with sockets, and with a config that is told their addresses.
+// activate starts weir with sockets, and with a config that is given their addresses.
 func activate(t *testing.T, names string, config func(addresses []string) string, sockets ...net.Listener) *activated {
 	t.Helper()
 	a := &activated{sockets: sockets}
@@ -144,7 +144,7 @@ func (a *activated) stop(t *testing.T, pid int) {
 	await.That(t, "it has ended", func() bool { return weirtest.Gone(pid) })
 }
 
-// wait holds that the first process ended well.
+// wait checks that the first process ended successfully.
 func (a *activated) wait(t *testing.T) {
 	t.Helper()
 	if err := a.Wait(); err != nil {
@@ -152,7 +152,7 @@ func (a *activated) wait(t *testing.T) {
 	}
 }
 
-// answers holds that weir serves all sockets but the last so many.
+// answers checks that weir serves all sockets except the last but.
 func (a *activated) answers(t *testing.T, but int) {
 	t.Helper()
 	for _, l := range a.sockets[:len(a.sockets)-but] {
@@ -166,7 +166,7 @@ func (a *activated) answers(t *testing.T, but int) {
 	}
 }
 
-// TestSocketsOfTheServiceManager finds them by name, and by address.
+// TestSocketsOfTheServiceManager has weir find its sockets by name, and by address.
 func TestSocketsOfTheServiceManager(t *testing.T) {
 	a := activate(t, "named:weir.socket:other", func(addresses []string) string {
 		return "admin: off\nlisten:\n  named: 192.0.2.1:80\n  bound: " + addresses[1] + "\nroutes:\n  GET /: respond:ok\n"
@@ -181,9 +181,8 @@ func TestSocketsOfTheServiceManager(t *testing.T) {
 
 var startedOther = regexp.MustCompile(`the new process serves; this one ends" pid=(\d+)`)
 
-// TestSocketsOfTheServiceManagerOutliveWeir restarts weir: the manager gives the same
-// sockets to the next process, so they must take connections as before, though weir
-// has given them up, by itself or after another process took over.
+// TestSocketsOfTheServiceManagerOutliveWeir restarts weir. The manager gives the same sockets to the next process, so
+// they must still accept connections although weir has given them up, by itself or after another process took over.
 func TestSocketsOfTheServiceManagerOutliveWeir(t *testing.T) {
 	for name, upgrades := range map[string]int{"at its end": 0, "at the end of its successor": 2} {
 		t.Run(name, func(t *testing.T) {

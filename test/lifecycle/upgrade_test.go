@@ -36,8 +36,8 @@ func TestAnotherProcessTakesOverTheSockets(t *testing.T) {
 	if res := status(t, local, "http://weir/"); res.StatusCode != http.StatusOK {
 		t.Errorf("the Unix socket: %d", res.StatusCode)
 	}
-	second := g.Upgrade(t)                    // and so on
-	http.DefaultClient.CloseIdleConnections() // for which it waits
+	second := g.Upgrade(t)                    // an upgraded process can be upgraded too
+	http.DefaultClient.CloseIdleConnections() // the old process waits for them
 	await.That(t, "the second process has ended", func() bool { return weirtest.Gone(second) })
 	if got := get(t, "http://"+g.Address+"/"); got != "after" {
 		t.Errorf("got %q", got)
@@ -48,7 +48,7 @@ func TestAnotherProcessTakesOverTheSockets(t *testing.T) {
 	}
 }
 
-// The state folder is the new process's as soon as it begins, and nobody can have it in between.
+// The state folder belongs to the new process as soon as it begins, and no other process can take it in between.
 func TestTheStateFolderIsHandedOver(t *testing.T) {
 	config, state := write(t, "listen: \":8080\"\nroutes:\n  GET /: respond:one\n"), t.TempDir()+"/state"
 	g := weirtest.Start(t, config, "--state", state)
@@ -118,13 +118,13 @@ func TestFunctionsMoveToTheProcessThatTakesOver(t *testing.T) {
 	old := family(t, program)
 	before := g.Upgrade(t)
 	await.That(t, "the process before has ended with its function", func() bool {
-		http.DefaultClient.CloseIdleConnections()     // for which the process before waits
-		if get(t, "http://"+g.Address+"/pid") == "" { // whichever of them answers
+		http.DefaultClient.CloseIdleConnections()     // the old process waits for them
+		if get(t, "http://"+g.Address+"/pid") == "" { // whichever of the two processes answers
 			t.Error("no answer")
 		}
 		left := family(t, program)
 		return weirtest.Gone(before) && len(left) == 1 && left[0] != old[0]
 	})
-	g.Kill() // and the guard of the new one keeps watch
+	g.Kill() // the guard of the new process still watches
 	await.That(t, "no function is left", func() bool { return len(family(t, program)) == 0 })
 }

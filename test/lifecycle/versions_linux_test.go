@@ -14,8 +14,8 @@ import (
 	"github.com/weir-gateway/weir/test/weirtest"
 )
 
-// A new version of a function is started beside the one that serves, and belongs to
-// nobody yet when the gateway ends.
+// A new version of a function is started beside the one that serves. If the gateway ends at that moment, the new
+// version is not in use yet, and must end too.
 func TestAVersionThatIsBeingStartedEndsWithTheGateway(t *testing.T) {
 	for name, end := range map[string]func(*weirtest.Gateway){
 		"asked to end": func(g *weirtest.Gateway) { g.Stop(t) },
@@ -56,7 +56,7 @@ func metrics(t *testing.T, g *weirtest.Gateway) string {
 	return string(text)
 }
 
-// marked are the living processes that have the variable in their environment.
+// marked returns the living processes that have the variable in their environment.
 func marked(t *testing.T, variable string) []int {
 	t.Helper()
 	files, err := filepath.Glob("/proc/[0-9]*/environ")

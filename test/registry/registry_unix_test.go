@@ -1,7 +1,7 @@
 //go:build unix
 
-// Package registry holds what a registry must outlive: it is killed, stopped and replaced
-// under load, and so are those who have registered. Real processes, real signals.
+// Package registry tests what a registry must survive: it is killed, stopped and replaced under load, and so are the
+// registered programs. The test uses real processes and real signals.
 package registry
 
 import (
@@ -24,7 +24,7 @@ import (
 	"github.com/weir-gateway/weir/test/weirtest"
 )
 
-// TestMain is also the program that is registered.
+// TestMain also serves as the program that is registered.
 func TestMain(m *testing.M) {
 	if port := os.Getenv("PORT"); os.Getenv("REGISTERED_PROGRAM") != "" {
 		serve(port)
@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// serve answers with its process id until it is asked to end, and then answers what is under way.
+// serve answers with its process id until it is asked to end. It then finishes the requests that are under way.
 func serve(port string) {
 	server := &http.Server{Addr: "127.0.0.1:" + port, ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
@@ -63,7 +63,7 @@ func write(t *testing.T, text string) string {
 	return path
 }
 
-// gateway starts one with a registry of its own.
+// gateway starts a gateway with a registry of its own.
 func gateway(t *testing.T) *weirtest.Gateway {
 	t.Helper()
 	return weirtest.Start(t, write(t, "listen: :8080\nregistry: 127.0.0.1:0\ntelemetry: { access_log: off }\nroutes:\n  ANY /**: registry:users\n"))
@@ -101,7 +101,7 @@ func register(t *testing.T, registry string, more ...string) *registered {
 	return r
 }
 
-// end lets it end as its operator would.
+// end ends it as its operator would.
 func (r *registered) end(t *testing.T) {
 	t.Helper()
 	if err := r.process.Process.Signal(syscall.SIGTERM); err != nil {
@@ -110,7 +110,7 @@ func (r *registered) end(t *testing.T) {
 	await.From(t, "the end of weir register", r.done)
 }
 
-// answers asks once, and gives who has answered.
+// answers sends one request, and returns who answered.
 func answers(client *http.Client, address, method string) (string, error) {
 	r, err := http.NewRequest(method, "http://"+address+"/", strings.NewReader(strings.Repeat("x", len(method))))
 	if err != nil {
@@ -146,7 +146,7 @@ func served(t *testing.T, address string) string {
 	return by
 }
 
-// load asks all the time until it is stopped, and tells how often, and what has failed.
+// load sends requests all the time until it is stopped, and reports how many it sent and what failed.
 func load(t *testing.T, address string, methods ...string) (stop func() (asked int64)) {
 	t.Helper()
 	var asked atomic.Int64
@@ -173,7 +173,7 @@ func load(t *testing.T, address string, methods ...string) (stop func() (asked i
 	return func() int64 { end(); return asked.Load() }
 }
 
-// goesOn waits for so many further answers.
+// goesOn waits for n further answers.
 func goesOn(t *testing.T, what string, n int, address string) {
 	t.Helper()
 	c := client(t)
@@ -184,8 +184,8 @@ func goesOn(t *testing.T, what string, n int, address string) {
 	}
 }
 
-// apart is an address of this machine from which nobody connects: what is killed there finds its port again. At 127.0.0.1 any
-// connection that is made meanwhile may have got that.
+// apart is an address of this machine from which nothing connects, so that a server that is killed there finds its
+// port free again. At 127.0.0.1 a connection that is made meanwhile might have taken the port.
 var apart = map[bool]string{true: "127.0.5.1", false: "127.0.0.1"}[runtime.GOOS == "linux"]
 
 func TestARegistryThatIsKilledCostsNoRequest(t *testing.T) {
@@ -198,7 +198,7 @@ func TestARegistryThatIsKilledCostsNoRequest(t *testing.T) {
 	register(t, registry.Registry)
 	served(t, edge.Address)
 	stop := load(t, edge.Address, http.MethodGet, http.MethodPost)
-	for n, where := range []string{"off", state} { // one that has forgotten everything, then one that begins with nothing
+	for n, where := range []string{"off", state} { // first a registry without its state folder, then one with the state
 		registry.Kill()
 		goesOn(t, "while there is no registry", 200, edge.Address)
 		had := strings.Count(edge.Log(), "endpoints are found again")
@@ -224,7 +224,7 @@ func TestARegistryThatIsStoppedForLongerThanTheTTLForgetsNobody(t *testing.T) {
 	if err := pid.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	<-time.After(5 * time.Second) // longer than the TTL of 3 s: it is what is tested
+	<-time.After(5 * time.Second) // longer than the TTL of 3 s, which is what is tested
 	if err := pid.Signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
@@ -293,14 +293,15 @@ func TestNothingIsLeftOfAKilledRegister(t *testing.T) {
 	})
 }
 
-// ended tells whether a process has ended, waited for or not.
+// ended reports whether a process has ended, whether or not it was waited for.
 func ended(pid int) bool {
 	out, err := exec.Command("ps", "-o", "stat=", "-p", fmt.Sprint(pid)).Output()
 	return err != nil || strings.HasPrefix(strings.TrimSpace(string(out)), "Z")
 }
 
-// TestARollingUpdateLosesNothing replaces three instances, one every 300 ms, while everything
-// is asked of them. Each goes on for a second, since what was sent to it last may take a busy machine a part of that.
+// TestARollingUpdateLosesNothing replaces three instances, one every 300 ms, while requests go to the service. Each
+// old instance goes on for a second, because the last requests that were sent to it may take a busy machine a part of
+// that.
 func TestARollingUpdateLosesNothing(t *testing.T) {
 	const times = 20
 	g := gateway(t)

@@ -23,28 +23,28 @@ type Ending string
 
 // The endings.
 const (
-	// Graceful announces that it leaves, goes on while it is asked, answers what is under way, and closes: what a
-	// program does behind a preStop hook, or `weir register`.
+	// Graceful announces that it leaves, goes on while it gets requests, answers those that are under way, and
+	// closes. A program behind a preStop hook or `weir register` does this.
 	Graceful Ending = "graceful"
-	// AtOnce closes everything, whatever is under way, as the system does for a process that was killed. Its end is
-	// announced up to 100 ms later.
+	// AtOnce closes everything, whatever is under way, as a system does for a process that was killed. That it is
+	// gone is announced up to 100 ms later.
 	AtOnce Ending = "at once"
-	// Restless is Graceful, and also closes connections at random all the time: those of HTTP/1.1 while they are idle,
-	// when a request may be on its way, and those of HTTP/2 by GOAWAY.
+	// Restless is Graceful, and also closes connections at random all its life: HTTP/1.1 connections while they are
+	// idle, when a request may be on its way, and HTTP/2 connections with GOAWAY.
 	Restless Ending = "restless"
 )
 
-// think is the maximum time that a backend takes for an answer, so that some requests are always under way.
+// think is how long a backend takes for an answer at most, so that some requests are always under way.
 const think = 8 * time.Millisecond
 
-// idle is how long a restless backend leaves an HTTP/1.1 connection idle at most; aged is the maximum age of an HTTP/2
-// connection.
+// idle is how long a restless backend leaves an HTTP/1.1 connection idle at most; aged is how old an HTTP/2
+// connection gets.
 const (
 	idle = 40 * time.Millisecond
 	aged = 300 * time.Millisecond
 )
 
-// book counts how often backends have read each POST.
+// book counts how many times backends have read each POST.
 type book struct {
 	mu   sync.Mutex
 	came map[string]int
@@ -68,7 +68,7 @@ type backend struct {
 	testgrpc.UnimplementedTestServiceServer
 
 	book  *book
-	asked atomic.Int64 // when it was last asked, in nanoseconds
+	asked atomic.Int64 // time of the last request, in nanoseconds
 	http  *http.Server
 	grpc  *grpc.Server
 	doors [2]*door
@@ -93,12 +93,12 @@ func serve(at Instance, e Ending, book *book) (*backend, error) {
 	}
 	b.grpc = grpc.NewServer(options...)
 	testgrpc.RegisterTestServiceServer(b.grpc, b)
-	b.over.Go(func() { _ = b.http.Serve(b.doors[0]) }) // which ends with an error in every case
+	b.over.Go(func() { _ = b.http.Serve(b.doors[0]) }) // it always ends with an error
 	b.over.Go(func() { _ = b.grpc.Serve(b.doors[1]) })
 	return b, nil
 }
 
-// ServeHTTP answers a GET with the backend's id, and a POST with its body.
+// ServeHTTP answers a GET with its own name, and a POST with the body of the POST.
 func (b *backend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	b.note()
 	body, err := io.ReadAll(r.Body)
@@ -114,7 +114,7 @@ func (b *backend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.WriteString(w, text)
 }
 
-// FullDuplexCall answers each message with one of the size that it asks for.
+// FullDuplexCall answers each message with one of the requested size.
 func (b *backend) FullDuplexCall(stream testgrpc.TestService_FullDuplexCallServer) error {
 	b.note()
 	for {
@@ -134,7 +134,7 @@ func (b *backend) FullDuplexCall(stream testgrpc.TestService_FullDuplexCallServe
 
 func (b *backend) note() { b.asked.Store(time.Now().UnixNano()) }
 
-// drain goes on until no request has come for grace, answers what is under way, and ends.
+// drain goes on until there was no request for that long, answers the requests under way, and ends.
 func (b *backend) drain(grace time.Duration) {
 	b.note()
 	for {
@@ -151,7 +151,7 @@ func (b *backend) drain(grace time.Duration) {
 	b.over.Wait()
 }
 
-// kill closes everything. The kernel then sends what it sends for a process that was killed.
+// kill closes everything. The kernel then sends the same as for a process that was killed.
 func (b *backend) kill() {
 	for _, d := range b.doors {
 		d.shut()
@@ -161,12 +161,12 @@ func (b *backend) kill() {
 	b.over.Wait()
 }
 
-// door is a listener that tracks its connections.
+// door is a listener that keeps track of its connections.
 type door struct {
 	net.Listener
 
 	mu   sync.Mutex
-	open map[net.Conn]bool // nil: it is shut
+	open map[net.Conn]bool // nil: it is closed
 }
 
 // Accept implements net.Listener.
@@ -200,7 +200,7 @@ type visit struct {
 	net.Conn
 
 	door  *door
-	turns atomic.Int64 // how often its state has changed
+	turns atomic.Int64 // how many times its state has changed
 }
 
 // Close implements net.Conn.
@@ -211,8 +211,8 @@ func (v *visit) Close() error {
 	return v.Conn.Close()
 }
 
-// restless closes a connection some time after it has become idle. Like every server, it does not know whether a
-// request is just on its way.
+// restless closes a connection some time after it has become idle. Like any server, it does not know whether a
+// request is on its way at that moment.
 func restless(c net.Conn, state http.ConnState) {
 	v, ok := c.(*visit)
 	if !ok {

@@ -20,14 +20,14 @@ import (
 	"github.com/weir-gateway/weir/internal/base/await"
 )
 
-// The numbers of concurrent clients.
+// How many clients send requests at once.
 const (
 	getters = 6
 	posters = 3
 	callers = 4
 )
 
-// load has clients of all kinds.
+// load is a set of clients of all kinds.
 type load struct {
 	t       *testing.T
 	gateway string
@@ -51,7 +51,7 @@ func (l *load) served() {
 	})
 }
 
-// clients are running clients, which send requests until they are told to end.
+// clients send requests until they are told to end.
 type clients struct{ end func() }
 
 func (l *load) begin() clients {
@@ -103,7 +103,7 @@ func (l *load) dial() *grpc.ClientConn {
 	return c
 }
 
-// lostError is a request that got no good answer.
+// lostError is a request that did not get a correct answer.
 type lostError struct {
 	why   string
 	begun bool   // the head of its response, or the first message, had arrived
@@ -120,7 +120,7 @@ func (l *load) get(client *http.Client) error {
 	return err
 }
 
-// post sends a body that is never sent twice.
+// post sends a body that no other POST has.
 func (l *load) post(client *http.Client) error {
 	said := fmt.Sprintf("order %d%s", l.posted.Add(1), strings.Repeat(".", 1000))
 	text, err := l.send(client, http.MethodPost, said)
@@ -156,7 +156,7 @@ func (l *load) send(client *http.Client, method, said string) (string, error) {
 // pause is the time between two messages of a stream.
 const pause = 15 * time.Millisecond
 
-// talk runs a stream with a number of messages and their answers.
+// talk runs a stream of that many messages and their answers.
 func talk(ctx context.Context, conn *grpc.ClientConn, messages int) error {
 	ctx, cancel := context.WithTimeout(ctx, await.Patience)
 	defer cancel()
@@ -167,7 +167,7 @@ func talk(ctx context.Context, conn *grpc.ClientConn, messages int) error {
 	for i := range messages {
 		size := int32(100 + i)
 		err := stream.Send(&testgrpc.StreamingOutputCallRequest{ResponseParameters: []*testgrpc.ResponseParameters{{Size: size}}})
-		if err != nil && !errors.Is(err, io.EOF) { // Recv returns the reason
+		if err != nil && !errors.Is(err, io.EOF) { // the error of Recv says why
 			return &lostError{why: err.Error(), begun: i > 0}
 		}
 		reply, err := stream.Recv()

@@ -15,7 +15,7 @@ const (
 	streams = "gRPC streams"
 )
 
-// report is the results of requests.
+// report is the results of all requests.
 type report struct {
 	mu   sync.Mutex
 	sent map[string]int
@@ -51,7 +51,7 @@ func (r *report) of(kind string) (before, after int) {
 	return before, after
 }
 
-// numbered matches what differs between failures of the same kind.
+// numbered matches the parts in which equal failures differ.
 var numbered = regexp.MustCompile(`(127|10)\.\d+\.\d+\.\d+(:\d+)?|order \d+\.*`)
 
 // reasons counts why requests were lost.
@@ -63,7 +63,7 @@ func (r *report) reasons(kind string, book *book) map[string]int {
 	return counted
 }
 
-// fate says what became of a POST.
+// fate describes what happened to a POST.
 func (e *lostError) fate(came map[string]int) string {
 	switch {
 	case e.post == "":
@@ -95,12 +95,12 @@ func problem(text []byte) string {
 	return p.Code
 }
 
-// reset is the answer to a client when a connection ended while a backend may have acted on the request.
+// reset is the error for a connection that ended while a backend may have acted on the request.
 const reset = "502 backend-reset"
 
-// judge checks that the gateway has lost only what may be lost. While backends end in good order, that is nothing.
-// Otherwise it is what may not be sent again, because a backend may have acted on it, and what had begun when its
-// backend ended.
+// judge checks what was lost. Nothing may be lost while backends end gracefully. Otherwise two kinds of requests may
+// be lost: those that must not be sent again because a backend may have acted on them, and those whose response had
+// begun when the backend ended.
 func (r *report) judge(t *testing.T, e Ending, book *book) {
 	t.Helper()
 	for _, kind := range []string{gets, posts, streams} {

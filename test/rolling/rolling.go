@@ -1,11 +1,11 @@
 // Package rolling replaces the backends of a gateway one after the other, under load, and counts what is lost. Every
-// way to find backends is tested with this one scenario: the test of a way says how it announces backends, and how long
-// that may take.
+// way to find backends is tested with this one scenario. A test of such a way says how the gateway learns of
+// backends, and how long that may take.
 //
 //   - rolling.go: the scenario.
 //   - backend.go: what is replaced, and the ways in which it ends.
-//   - load.go: the clients meanwhile: GETs, POSTs and streams of gRPC.
-//   - report.go: what came of their requests, and what may have.
+//   - load.go: the clients meanwhile: GETs, POSTs and gRPC streams.
+//   - report.go: what happened to the requests, and what may happen to them.
 package rolling
 
 import (
@@ -18,36 +18,36 @@ import (
 	"time"
 )
 
-// Instance is a backend as it is announced. It has two servers at one address.
+// Instance is a backend as seen by what announces backends. It has two servers at one address.
 type Instance struct {
 	ID, Host   string
-	HTTP, GRPC int  // ports, the same for all instances of a Stage
-	Leaving    bool // it takes nothing new, and will end
+	HTTP, GRPC int  // ports, the same of all instances of a Stage
+	Leaving    bool // it accepts nothing new, and will end
 }
 
-// Way is a way in which the gateway finds backends.
+// Way is a way by which the gateway finds backends.
 type Way struct {
-	// Tell announces all of these and no others. One goroutine at a time calls it.
+	// Tell announces exactly these backends. It is called by one goroutine.
 	Tell func(all []Instance)
-	// Grace is how long a backend that ends in good order goes on after its last request. It must be longer than it
-	// takes until the gateway has learned that the backend leaves.
+	// Grace is how long a backend that ends gracefully goes on after its last request: longer than the gateway takes
+	// to learn that the backend is leaving.
 	Grace time.Duration
 }
 
-// Plan says how backends are replaced.
+// Plan is how backends are replaced.
 type Plan struct {
 	Ending Ending
-	Rounds int           // how often all of them are replaced
+	Rounds int           // how many times all of them are replaced
 	Every  time.Duration // how long a round takes
 }
 
-// backends is how many serve at the same time.
+// backends is how many backends serve at once.
 const backends = 3
 
-// late is the longest delay before the end of a backend that ends at once is announced.
+// late is the longest delay until it is announced that a backend has ended at once.
 const late = 100 * time.Millisecond
 
-// Stage runs the backends.
+// Stage is where backends run.
 type Stage struct {
 	t    *testing.T
 	host func(n int) string
@@ -60,10 +60,10 @@ type Stage struct {
 	mu     sync.Mutex // guards what is announced
 	known  []Instance
 	ends   sync.WaitGroup
-	living []*backend // the oldest first
+	living []*backend // oldest first
 }
 
-// NewStage finds ports. host returns the address of each backend, which must not have been used before.
+// NewStage finds ports. host returns the address of the nth backend, which no earlier backend had.
 func NewStage(t *testing.T, host func(n int) string) *Stage {
 	t.Helper()
 	s := &Stage{t: t, host: host, book: book{came: map[string]int{}}}
@@ -83,9 +83,9 @@ func (s *Stage) port() int {
 	return at.Port
 }
 
-// Roll replaces backends behind the gateway while clients send requests, checks what an ending promises, and logs the
-// counts. The gateway must send requests below /calls to the backends' gRPC servers, and all others to their HTTP
-// servers.
+// Roll replaces backends behind the gateway while clients send requests. It checks the losses against what each
+// ending allows, and logs the counts. The gateway sends requests below /calls to the backends' gRPC servers, and all
+// others to their HTTP servers.
 func (s *Stage) Roll(gateway string, w Way, p Plan) {
 	s.t.Helper()
 	for range backends {
@@ -124,7 +124,7 @@ func (s *Stage) start(e Ending) *backend {
 	return b
 }
 
-// tell changes the announced backends, and announces the result.
+// tell changes which backends are known, and announces them.
 func (s *Stage) tell(w Way, change func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -132,7 +132,7 @@ func (s *Stage) tell(w Way, change func()) {
 	w.Tell(slices.Clone(s.known))
 }
 
-// replace replaces the oldest backend by another one.
+// replace replaces the oldest backend with a new one.
 func (s *Stage) replace(w Way, e Ending) {
 	s.t.Helper()
 	next, old := s.start(e), s.living[0]

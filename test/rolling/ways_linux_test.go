@@ -23,7 +23,7 @@ import (
 // rounds is how often all backends are replaced; `make rolling` does that for a minute.
 var rounds = flag.Int("rounds", 4, "how many times all three backends are replaced, every 300 ms") //nolint:gochecknoglobals // that is what flags are
 
-// play has a way found by a gateway of that config, with each ending.
+// play runs one way to find backends through the scenario, with each ending. begin starts its gateway.
 func play(t *testing.T, begin func(t *testing.T, s *rolling.Stage) (gateway string, w rolling.Way)) {
 	t.Helper()
 	for i, e := range []rolling.Ending{rolling.Graceful, rolling.AtOnce, rolling.Restless} {
@@ -35,7 +35,7 @@ func play(t *testing.T, begin func(t *testing.T, s *rolling.Stage) (gateway stri
 	}
 }
 
-// start runs Weir, whose services shop and calls are found as told.
+// start runs Weir with a config whose services are called shop and calls.
 func start(t *testing.T, config string) *weirtest.Gateway {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "weir.yaml")
@@ -52,7 +52,7 @@ func start(t *testing.T, config string) *weirtest.Gateway {
 	return g
 }
 
-// names are the services' and ports.
+// names returns the services of an instance and their ports.
 func names(i rolling.Instance) map[string]int { return map[string]int{"shop": i.HTTP, "calls": i.GRPC} }
 
 func TestByTheRegistry(t *testing.T) {
@@ -82,7 +82,7 @@ func TestByTheRegistry(t *testing.T) {
 	})
 }
 
-// ask asks for what must come about.
+// ask sends a request that must succeed.
 func ask(t *testing.T, method, url string, body any) {
 	t.Helper()
 	text, err := json.Marshal(body)
@@ -106,7 +106,7 @@ func ask(t *testing.T, method, url string, body any) {
 	}
 }
 
-// TestByNames has a server of names, whose answers count for no time.
+// TestByNames uses a name server whose answers have a TTL of 0.
 func TestByNames(t *testing.T) {
 	play(t, func(t *testing.T, s *rolling.Stage) (string, rolling.Way) {
 		t.Helper()
@@ -125,7 +125,7 @@ func TestByNames(t *testing.T) {
 	})
 }
 
-// serveNames runs a server of names, and gives its address.
+// serveNames runs a name server, and returns its address.
 func serveNames(t *testing.T, answer func(*protocol.Msg) []protocol.RR) string {
 	t.Helper()
 	conn, err := net.ListenPacket("udp", "127.0.0.1:0") //nolint:noctx // at once
@@ -137,7 +137,7 @@ func serveNames(t *testing.T, answer func(*protocol.Msg) []protocol.RR) string {
 		res := new(protocol.Msg)
 		res.SetReply(m)
 		res.Answer = answer(m)
-		_ = w.WriteMsg(res) // who asked may have left
+		_ = w.WriteMsg(res) // the client may have left
 	})}
 	go func() { ended <- server.ActivateAndServe() }()
 	<-started

@@ -1,6 +1,5 @@
-// Package scenario_test runs one-file scenarios against the real binary: raw
-// bytes go in over a socket, and what comes back and what the backend saw are
-// compared with the file. See README.md for the form.
+// Package scenario_test runs one-file scenarios against the real binary. It sends raw bytes over a socket, and
+// compares the responses and what the backend received with the file. See README.md for the format.
 package scenario_test
 
 import (
@@ -51,7 +50,7 @@ func TestScenarios(t *testing.T) {
 	}
 }
 
-// scenario is one file under way.
+// scenario is a running scenario file.
 type scenario struct {
 	t        *testing.T
 	archive  *txtar.Archive
@@ -59,7 +58,7 @@ type scenario struct {
 	backends map[string]*backend
 	gateway  *weirtest.Gateway
 	client   net.Conn // kept between requests of one connection
-	head     bool     // the last request was a HEAD, whose response has no body
+	head     bool     // the last request was a HEAD request, whose response has no body
 	reader   *bufio.Reader
 }
 
@@ -88,7 +87,7 @@ func runScenario(t *testing.T, file string) {
 	}
 }
 
-// placeholder is a backend's address in the config: $users.
+// placeholder matches a backend's address in the config, such as $users.
 var placeholder = regexp.MustCompile(`\$[a-z]+\b`)
 
 // startBackends makes one backend for each placeholder of the config.
@@ -114,7 +113,7 @@ func (s *scenario) startBackends() {
 	}
 }
 
-// writeFiles puts the config and every other plain file into the folder.
+// writeFiles writes the config and every other plain file into the folder.
 func (s *scenario) writeFiles() {
 	for _, f := range s.archive.Files {
 		if strings.Contains(f.Name, " ") || slices.Contains([]string{"request", "response", "close"}, f.Name) {
@@ -147,10 +146,10 @@ func (s *scenario) step(i int) {
 	}
 }
 
-// exact is the engine whose fields are always in the same order, as those of the sections are.
+// exact is the engine that always writes header fields in the same order, which is that of the sections.
 const exact = string(config.StdEngine)
 
-// compare holds a masked message against its section.
+// compare compares a masked message with its section.
 func (s *scenario) compare(f *txtar.File, got []byte) {
 	s.t.Helper()
 	text := readable(got)
@@ -159,7 +158,7 @@ func (s *scenario) compare(f *txtar.File, got []byte) {
 		return
 	}
 	want := string(f.Data)
-	if weirtest.Engine() != exact { // order and spelling of fields is what engines may differ in
+	if weirtest.Engine() != exact { // engines may differ in the order and spelling of header fields
 		text, want = inOrder(text), inOrder(want)
 	}
 	if text != want {
@@ -167,8 +166,7 @@ func (s *scenario) compare(f *txtar.File, got []byte) {
 	}
 }
 
-// inOrder gives a message with the fields of its head in the order of the alphabet, and
-// their names in net/http's spelling.
+// inOrder returns a message with its header fields sorted by name, and the names in net/http's spelling.
 func inOrder(message string) string {
 	head, content, _ := strings.Cut(message, "\n\n")
 	first, fields, _ := strings.Cut(head, "\n")
@@ -181,7 +179,7 @@ func inOrder(message string) string {
 	return first + "\n" + strings.Join(lines, "\n") + "\n\n" + content
 }
 
-// patience is how long a response is waited for: a function may have to be built first.
+// patience is how long a response may take: a function may have to be built first.
 const patience = 6 * time.Minute
 
 func (s *scenario) send(raw []byte) {
@@ -202,7 +200,7 @@ func (s *scenario) send(raw []byte) {
 	}
 }
 
-// receive reads one response, or everything to the end where the gateway closes.
+// receive reads one response, or everything to the end if the gateway closes the connection.
 func (s *scenario) receive() []byte {
 	s.t.Helper()
 	raw, err := readMessage(s.reader, bodiless(s.head))
@@ -229,8 +227,8 @@ func (s *scenario) hangUp() {
 	}
 }
 
-// backend is a raw server: it records each request byte by byte and answers
-// with its script, the last entry again and again, or with a plain 200.
+// backend is a raw server. It records each request byte by byte and answers with its script, whose last entry
+// repeats, or with a plain 200.
 type backend struct {
 	address string
 	script  [][]byte
@@ -306,8 +304,7 @@ func (b *backend) next(t *testing.T) []byte {
 	return await.From(t, "a request at the backend", b.requests)
 }
 
-// readMessage reads the bytes of one HTTP/1.1 message: its head, and the body
-// that the head announces.
+// readMessage reads the bytes of one HTTP/1.1 message: its head, and the body that the head announces.
 func readMessage(r *bufio.Reader, noBody func(head string) bool) ([]byte, error) {
 	var raw []byte
 	for {
@@ -341,8 +338,8 @@ func readMessage(r *bufio.Reader, noBody func(head string) bool) ([]byte, error)
 	return append(raw, body[:got]...), err
 }
 
-// bodiless tells which responses end with their head: those to a HEAD, 1xx, 204
-// and 304 (RFC 9112 section 6.3).
+// bodiless returns a function that reports which responses end with their head: those to HEAD, 1xx, 204 and 304 (RFC
+// 9112 section 6.3).
 func bodiless(head bool) func(string) bool {
 	return func(message string) bool {
 		return head || slices.ContainsFunc([]string{" 1", " 204", " 304"}, func(status string) bool {
@@ -385,8 +382,8 @@ func readTrailer(r *bufio.Reader, raw []byte) ([]byte, error) {
 	}
 }
 
-// wire turns a section into bytes: lines end in CRLF, and \r \n \t \xHH \\ stand
-// for themselves. A backslash at a line's end joins it with the next.
+// wire turns a section into bytes: lines end in CRLF, and the escapes \r \n \t \xHH \\ are replaced. A backslash at
+// the end of a line joins it with the next.
 func wire(section []byte) []byte {
 	text := strings.ReplaceAll(string(section), "\\\n", "")
 	text = strings.ReplaceAll(text, "\n", "\r\n")
@@ -418,7 +415,7 @@ func wire(section []byte) []byte {
 	return out
 }
 
-// What differs from run to run.
+// masks replace what differs from run to run.
 var masks = []struct {
 	find    *regexp.Regexp
 	replace string
@@ -435,7 +432,7 @@ var masks = []struct {
 	{regexp.MustCompile(`127\.0\.0\.1:\d+`), "127.0.0.1:(port)"},
 }
 
-// readable is the reverse of wire for people, with masks.
+// readable is the reverse of wire, for human readers, with masks.
 func readable(raw []byte) string {
 	text := string(raw)
 	for _, m := range masks {
@@ -449,8 +446,7 @@ func readable(raw []byte) string {
 	return text
 }
 
-// TestReadMessage holds the harness itself: a reader that lost bytes would make
-// every scenario lie.
+// TestReadMessage tests the harness itself: if the reader lost bytes, no scenario could be trusted.
 func TestReadMessage(t *testing.T) {
 	for _, raw := range []string{
 		"GET / HTTP/1.1\r\nHost: a\r\n\r\n",

@@ -1,8 +1,7 @@
-// Package smoke plays the scenarios of the examples against functions that clouds really run,
-// with one's own account: each request goes to the function here and there, and a client must
-// not be able to tell. `make cloud-smoke` does it for every platform that the environment
-// names, and says of the others that it did not. Without it the scenarios are played against
-// Weir's own Lambda API, so that they are known to tell what is another.
+// Package smoke plays the scenarios of the examples against functions that really run in clouds, with the user's own
+// account. Each request goes to the function here and there, and a client must not be able to tell them apart. `make
+// cloud-smoke` does it for every platform that the environment names, and reports the others as not tested. Without
+// it the scenarios are played against Weir's own Lambda API, which proves that they detect differences.
 package smoke
 
 import (
@@ -32,24 +31,24 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// platform is where a function may be.
+// platform is a cloud in which a function may run.
 type platform struct {
-	// needs are the variables that name it; example is what the first one may be.
+	// needs are the environment variables that name the function; example is a possible value of the first one.
 	needs   []string
 	example string
-	folder  string // of the function that was deployed there, from the root of the repository
-	// there are routes to it in the config's language, by the prefixes of their paths; {} stands for
-	// the first variable.
+	folder  string // of the deployed function, from the root of the repository
+	// there holds routes to it in the config's language, by the prefixes of their paths; {} stands for the first
+	// variable.
 	there map[string]string
 	// here is the route to the same function on this machine.
 	here string
-	far  string // how it is declared
-	// paths are asked for behind each prefix; statuses are prefixes whose answer is a status alone.
+	far  string // how the function there is declared
+	// paths are requested behind each prefix; statuses are prefixes for which only the status is compared.
 	paths    []string
 	statuses map[string]int
 }
 
-// platforms are all that there are.
+// platforms returns all platforms.
 func platforms() map[string]platform {
 	const web, anyPath = "examples/clouds/functions/web", "ANY /%s/**: {strip: /%[1]s, to: %s}"
 	return map[string]platform{
@@ -79,12 +78,12 @@ func platforms() map[string]platform {
 	}
 }
 
-// missing are the variables that the environment has not.
+// missing returns the variables that the environment lacks.
 func (p platform) missing() []string {
 	return slices.DeleteFunc(slices.Clone(p.needs), func(name string) bool { return os.Getenv(name) != "" })
 }
 
-// TestAgainstClouds runs where it is asked for.
+// TestAgainstClouds runs only if it is asked for.
 func TestAgainstClouds(t *testing.T) {
 	if !*clouds {
 		t.Skip("it needs an account: run `make cloud-smoke`")
@@ -110,8 +109,7 @@ func TestAgainstClouds(t *testing.T) {
 	t.Log("\n" + strings.Join(summary, "\n"))
 }
 
-// TestTheScenariosTellWhatIsAnother plays them against what stands for AWS, and against a function
-// that is another one.
+// TestTheScenariosTellWhatIsAnother plays the scenarios against a stand-in for AWS, and against a different function.
 func TestTheScenariosTellWhatIsAnother(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it builds functions")
@@ -138,7 +136,7 @@ func play(t *testing.T, p platform, more string) {
 	}
 }
 
-// played asks for everything here and there, and gives what differs.
+// played requests everything here and there, and returns the differences.
 func played(t *testing.T, p platform, more, here string) (differences []error) {
 	t.Helper()
 	routes := []string{here}
@@ -176,7 +174,7 @@ func played(t *testing.T, p platform, more, here string) (differences []error) {
 	return differences
 }
 
-// answer is a response without what is another each time.
+// answer is a response without the parts that differ each time.
 type answer struct {
 	status int
 	head   http.Header
@@ -184,11 +182,11 @@ type answer struct {
 }
 
 func (a answer) String() string {
-	head, _ := json.Marshal(a.head) // it always encodes, in the order of names
+	head, _ := json.Marshal(a.head) // it always encodes, sorted by name
 	return fmt.Sprintf("%d %s %.1000s", a.status, head, a.body)
 }
 
-// patience is how long the first request may take, for whose sake a function is built.
+// patience is how long the first request may take, because a function may have to be built for it.
 const patience = 3 * time.Minute
 
 func ask(t *testing.T, g *weirtest.Gateway, path string) (answer, error) {
@@ -204,7 +202,7 @@ func ask(t *testing.T, g *weirtest.Gateway, path string) (answer, error) {
 	}
 	defer func() { _ = res.Body.Close() }() // it was read
 	body, err := io.ReadAll(res.Body)
-	// What platforms add, beside the date: ids, the names of their servers, and how the connection is.
+	// What platforms add besides the date: ids, the names of their servers, and fields about the connection.
 	kept := http.Header{}
 	for _, name := range []string{"Content-Type", "Set-Cookie", "Location", "Cache-Control"} {
 		if values := res.Header.Values(name); values != nil {
@@ -214,7 +212,7 @@ func ask(t *testing.T, g *weirtest.Gateway, path string) (answer, error) {
 	return answer{res.StatusCode, kept, string(body)}, err
 }
 
-// function declares one that is built of a folder.
+// function declares a function that is built from a folder.
 func function(name, folder string) string {
 	more := ""
 	if strings.HasPrefix(folder, "examples/clouds") {

@@ -17,7 +17,7 @@ import (
 	"github.com/weir-gateway/weir/internal/discovery/consul"
 )
 
-// recorder answers as Consul does, from types of the official client, and notes what was asked.
+// recorder answers as Consul does, with types of the official client, and records what it was asked.
 type recorder struct {
 	*httptest.Server
 
@@ -82,8 +82,8 @@ func entry(id, address string, port int, status string) *api.ServiceEntry {
 	}
 }
 
-// The questions are those that Consul's own client asks, and what is taken for healthy is what
-// it takes for that.
+// The requests are those that Consul's own client sends, and an instance counts as healthy if it does for that
+// client.
 func TestQuestionsAreThoseOfTheOfficialClient(t *testing.T) {
 	entries := []*api.ServiceEntry{
 		entry("a", "10.0.0.1", 80, api.HealthPassing), entry("b", "", 81, api.HealthPassing), entry("c", "10.0.0.3", 80, api.HealthCritical),

@@ -1,3 +1,3 @@
-// Package stores tests the endpoint providers against the newest servers of what they read, and against the official
-// clients. These are too heavy for the program's own module.
+// Package stores tests providers of endpoints against the newest servers and official clients of the stores that they
+// read. Those are too heavy for the program's own module.
 package stores

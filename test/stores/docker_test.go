@@ -21,7 +21,7 @@ import (
 	"github.com/weir-gateway/weir/internal/discovery/docker"
 )
 
-// daemon answers as Docker does, from types of the official module, and notes what was asked.
+// daemon answers as Docker does, with types of the official module, and records what it was asked.
 type daemon struct {
 	path string
 
@@ -84,8 +84,8 @@ func (d *daemon) serve(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// sameFilters writes filters in one way: the documentation has lists, and the official client sends
-// maps of what is true, which a daemon takes for the same.
+// sameFilters brings filters into one form: the documentation has lists, and the official client sends maps of what
+// is true. A daemon accepts both as the same.
 func sameFilters(text string) string {
 	lists, maps := map[string][]string{}, map[string]map[string]bool{}
 	if json.Unmarshal([]byte(text), &lists) != nil {
@@ -131,8 +131,8 @@ func running(id, ip string, health container.HealthStatus, changes ...func(*cont
 	return c
 }
 
-// The questions are those that Docker's own client asks, and what the official types write is
-// read as it is meant.
+// The requests are those that Docker's own client sends, and answers written with the official types are read
+// correctly.
 func TestTheDaemonIsAskedAsTheOfficialClientDoes(t *testing.T) {
 	theirs := startDaemon(t)
 	theirs.become(running("a", "10.0.0.1", container.Healthy))

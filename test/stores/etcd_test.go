@@ -23,7 +23,7 @@ import (
 	"github.com/weir-gateway/weir/internal/discovery/etcd"
 )
 
-// startEtcd starts the newest etcd in this process, with tokens that end soon and no JSON gateway.
+// startEtcd starts the newest etcd in this process, with tokens that expire soon and without the JSON gateway.
 func startEtcd(t *testing.T) (address string) {
 	t.Helper()
 	c := embed.NewConfig()
@@ -54,7 +54,7 @@ func official(t *testing.T, c clientv3.Config) *clientv3.Client {
 	return client
 }
 
-// found is what a provider tells.
+// found is what a provider reports.
 type found struct {
 	mu   sync.Mutex
 	last []discovery.Endpoint
@@ -62,7 +62,7 @@ type found struct {
 	sets int
 }
 
-// addresses are those of the endpoints for which holds is true.
+// addresses returns the addresses of the endpoints for which holds is true.
 func (f *found) addresses(holds func(discovery.Endpoint) bool) string {
 	var texts []string
 	for _, e := range f.last {
@@ -73,7 +73,7 @@ func (f *found) addresses(holds func(discovery.Endpoint) bool) string {
 	return strings.Join(texts, " ")
 }
 
-// haveReady waits until these and no others take requests.
+// haveReady waits until exactly these endpoints take requests.
 func (f *found) haveReady(t *testing.T, addresses ...string) {
 	t.Helper()
 	f.await(t, func(e discovery.Endpoint) bool { return e.Condition == discovery.Ready }, addresses)
@@ -94,7 +94,7 @@ func (f *found) await(t *testing.T, holds func(discovery.Endpoint) bool, address
 	})
 }
 
-// open opens a source of a kind by its settings as they are written.
+// open opens a source of a kind with its settings as text.
 func open(t *testing.T, d discovery.Definition, settings string) discovery.Source {
 	t.Helper()
 	var ps doc.Problems
@@ -146,7 +146,7 @@ func find(t *testing.T, s discovery.Source, scheme, rest string) *found {
 	return f
 }
 
-// Servers that register themselves for grpc-go's resolver are found as they are.
+// Servers that register themselves for grpc-go's resolver are found without any change to them.
 func TestWhatGRPCsOwnRegistrantsWrite(t *testing.T) {
 	at := startEtcd(t)
 	client := official(t, clientv3.Config{Endpoints: []string{at}})
@@ -175,7 +175,7 @@ func TestWhatGRPCsOwnRegistrantsWrite(t *testing.T) {
 	}
 }
 
-// A token that has ended is replaced by another, for services that come late too.
+// An expired token is replaced, also for services that come later.
 func TestTokensThatEnd(t *testing.T) {
 	at := startEtcd(t)
 	root := official(t, clientv3.Config{Endpoints: []string{at}})
@@ -198,7 +198,7 @@ func TestTokensThatEnd(t *testing.T) {
 	s := open(t, etcd.Definition(), "servers: http://"+at+"\nuser: weir\npassword: ${env:ETCD_PASSWORD}\n")
 	f := find(t, s, "etcd", "users")
 	f.have(t, "10.0.0.1:80")
-	used := time.Now() // whoever asked whether the token has ended would prolong it
+	used := time.Now() // checking whether the token has expired would extend it
 	await.That(t, "the end of the token", func() bool { return time.Since(used) > 3*time.Second })
 	late := find(t, s, "etcd", "orders")
 	must(root.Put(t.Context(), "services/orders/a", "10.0.0.2:80"))
@@ -207,7 +207,7 @@ func TestTokensThatEnd(t *testing.T) {
 	f.have(t, "10.0.0.1:80", "10.0.0.3:80")
 }
 
-// What the official client sees of many changes at once, with a compaction amid them, is seen here too.
+// After many changes at once, with a compaction in the middle, the provider sees what the official client sees.
 func TestManyChangesComeToTheSame(t *testing.T) {
 	at := startEtcd(t)
 	client := official(t, clientv3.Config{Endpoints: []string{at}})

@@ -2,5 +2,5 @@
 
 package weirtest
 
-// RaceEnabled reports whether the tests, and the gateway that they start, use the race detector.
+// RaceEnabled reports whether tests, and the gateway that they start, run with the race detector.
 const RaceEnabled = false

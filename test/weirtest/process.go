@@ -20,5 +20,5 @@ func (g *Gateway) Ended() bool {
 	}
 }
 
-// MayFail is for a test that makes weir end without success.
+// MayFail is for a test that ends weir in a way that gives no success code.
 func (g *Gateway) MayFail() { g.killed = true }

@@ -11,11 +11,11 @@ import (
 	"time"
 )
 
-// serves matches the line that a process logs when another one has taken over.
+// serves matches the log line with which one process hands everything over to another.
 var serves = regexp.MustCompile(`the new process serves; this one ends" pid=(\d+)`)
 
-// Upgrade makes another process take over and waits until it serves. It returns the id of the previous process, which
-// may still be ending; see Gone.
+// Upgrade makes another process take over, waits until that serves, and returns the id of the previous process. The
+// previous process may still be ending; see Gone.
 func (g *Gateway) Upgrade(tb testing.TB) (before int) {
 	tb.Helper()
 	before = g.now.Pid
@@ -41,10 +41,10 @@ func (g *Gateway) Upgrade(tb testing.TB) (before int) {
 	}
 }
 
-// PID returns the id of the process that serves.
+// PID is the id of the process that serves.
 func (g *Gateway) PID() int { return g.now.Pid }
 
-// Gone reports whether a process has ended, waited for or not.
+// Gone reports whether a process has ended, whether or not it was waited for.
 func Gone(pid int) bool {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {

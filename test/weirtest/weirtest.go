@@ -1,6 +1,6 @@
-// Package weirtest runs the real weir binary for tests. It is built once in a test run, with the race detector if the
-// tests use it, listens on loopback ports that the system chooses, and is stopped at the end of the test. Tests know of
-// it what a user knows: its command line, its output and its sockets.
+// Package weirtest runs the real weir binary for tests. The binary is built once per test run (with the race detector
+// if the tests have it), listens on loopback ports that the system chooses, and is stopped with the test. Tests only
+// know what a user knows of weir: its command line, its output and its sockets.
 package weirtest
 
 import (
@@ -19,10 +19,10 @@ import (
 	"time"
 )
 
-// startLimit bounds how long a start may take on a busy machine. It includes building a function's program.
+// startLimit is how long a start may take on a busy machine; building a function's program is part of it.
 const startLimit = 2 * time.Minute
 
-// Binary returns the path of the weir binary: WEIR_BINARY, or one built from this tree.
+// Binary returns the path of the weir binary: WEIR_BINARY, or one that is built from this tree.
 func Binary(tb testing.TB) string {
 	tb.Helper()
 	path, err := build()
@@ -32,7 +32,7 @@ func Binary(tb testing.TB) string {
 	return path
 }
 
-// build runs once in a process; Go's own cache makes it fast in the second process.
+// build runs once per process. Go's build cache makes it fast in the next process.
 var build = sync.OnceValues(func() (string, error) { //nolint:gochecknoglobals // one build a process
 	if path := os.Getenv("WEIR_BINARY"); path != "" {
 		return path, nil
@@ -55,44 +55,44 @@ var build = sync.OnceValues(func() (string, error) { //nolint:gochecknoglobals /
 	return path, nil
 })
 
-// Root returns the root of the repository. It also works for tests in modules of their own.
+// Root returns the root of the repository, for tests in modules of their own too.
 func Root() string {
 	_, file, _, _ := runtime.Caller(0) //nolint:dogsled // only the file is asked for
 	return filepath.Join(filepath.Dir(file), "..", "..")
 }
 
-// Cleanup removes what Binary has built; call it from TestMain after m.Run.
+// Cleanup removes what Binary built; call it from TestMain after m.Run.
 func Cleanup() {
 	if path, err := build(); err == nil && os.Getenv("WEIR_BINARY") == "" {
 		_ = os.RemoveAll(filepath.Dir(path))
 	}
 }
 
-// Engine returns the engine that speaks HTTP/1.x with clients and services in the binary, as WEIR_ENGINE names it; ""
-// means what the configs say.
+// Engine returns the engine, named by WEIR_ENGINE, with which the binary speaks HTTP/1.x with clients and services;
+// "" means what the configs say.
 func Engine() string { return os.Getenv("WEIR_ENGINE") }
 
 // Gateway is a running weir.
 type Gateway struct {
-	Address string   // host:port of its first socket; that of the Lambda API if there is no other
-	Sockets []string // host:port of each, in the order of their names in the config
+	Address string   // host:port of its first socket, or of the Lambda API if there is no other
+	Sockets []string // host:port of each socket, in the order of their names in the config
 	Admin   string   // host:port of the admin API
-	Lambda  string   // host:port of the Lambda API; "" if there is none
-	// Registry is host:port of the registry; "" if there is none.
+	Lambda  string   // host:port of the Lambda API, "" if there is none
+	// Registry is host:port of the registry, "" if there is none.
 	Registry string
 	process  *exec.Cmd
-	now      *os.Process // what serves: process, or the one that took over from it
+	now      *os.Process // the process that serves: the first one, or one that took over
 	log      *logFile
 	exited   chan struct{}
 	killed   bool
 }
 
-// UsualState is an argument of Start with which the gateway keeps its state in the default place; otherwise it keeps
-// none.
+// UsualState is an argument of Start that lets the gateway keep its state in its default place. Without it the
+// gateway keeps none.
 const UsualState = "usual state"
 
-// Start runs `weir run config` with further arguments and waits until it serves. At the end of the test it is stopped
-// by SIGTERM (Interrupt on Windows: killed), and must have exited with 0 then.
+// Start runs `weir run config` with further arguments and waits until it serves. At the end of the test the gateway
+// is stopped with SIGTERM (Interrupt on Windows: killed), and then must have exited with 0.
 func Start(tb testing.TB, config string, arguments ...string) *Gateway {
 	tb.Helper()
 	command := []string{"run", config, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"}
@@ -117,7 +117,7 @@ func Start(tb testing.TB, config string, arguments ...string) *Gateway {
 	g.now = g.process.Process
 	started := make(chan struct{})
 	go func() {
-		defer close(g.exited) // after the processes that took over have ended too, because they share its output
+		defer close(g.exited) // once all processes that took over have ended too, because they share its output
 		g.readAddresses(out, started)
 		_ = g.process.Wait() // stop checks the exit code
 	}()
@@ -132,8 +132,8 @@ func Start(tb testing.TB, config string, arguments ...string) *Gateway {
 	return g
 }
 
-// readAddresses reads the addresses from what weir prints, and closes started once the admin address, which is printed
-// last, is there. Processes that take over later have the same ones.
+// readAddresses reads the addresses from weir's output, and closes started once both are there. Processes that take
+// over later have the same addresses.
 func (g *Gateway) readAddresses(out io.Reader, started chan<- struct{}) {
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
@@ -161,7 +161,7 @@ func (g *Gateway) readAddresses(out io.Reader, started chan<- struct{}) {
 	}
 }
 
-// Stop ends weir as its operator would, and checks that it ended well. The end of the test does this anyway.
+// Stop ends weir as its operator would and checks that it exited successfully. The end of the test does it anyway.
 func (g *Gateway) Stop(tb testing.TB) {
 	tb.Helper()
 	_ = g.now.Signal(terminate) // it may have ended already
@@ -192,14 +192,14 @@ func (g *Gateway) Kill() {
 // Pid returns the id of the process that Start has started.
 func (g *Gateway) Pid() int { return g.process.Process.Pid }
 
-// Log returns everything that weir has written to its standard error so far. It is complete, because standard error is
-// a file; output through a pipe would only be here once it was read.
+// Log returns everything that weir has written to its standard error so far, because that is a file. Output that goes
+// through a pipe is only here once it has been read.
 func (g *Gateway) Log() string { return g.log.String() }
 
-// logFile is a file that exists as long as its test, and holds its content after that.
+// logFile is a file that exists as long as its test, and its content after that.
 type logFile struct {
 	file *os.File
-	held *string // nil: it is open
+	held *string // nil while the file is open
 }
 
 func newLog(tb testing.TB) *logFile {
@@ -212,7 +212,7 @@ func newLog(tb testing.TB) *logFile {
 	tb.Cleanup(func() {
 		held := l.String()
 		l.held = &held
-		_ = l.file.Close() // it was only read here
+		_ = l.file.Close() // this file handle was only used for reading
 	})
 	return l
 }

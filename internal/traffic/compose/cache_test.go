@@ -18,7 +18,7 @@ import (
 	"github.com/weir-gateway/weir/internal/traffic/compose"
 )
 
-// counted answers with the number of the call, and the fields head.
+// counted answers with the number of the call and the header fields head.
 func counted(calls *atomic.Int32, head ...string) backend {
 	return func(r *http.Request) (*http.Response, error) {
 		res, err := reply(r, 200, fmt.Sprintf(`{"n": %d}`, calls.Add(1)))
@@ -35,7 +35,7 @@ func cached(t *testing.T, b backend, more string) http.RoundTripper {
 	return world{"a": b}.route(t, "  GET /home/{user}:\n    compose: { a: { to: 'http://a/x', "+more+" } }\n    return: =steps.a.body.n\n    timing: true\n")
 }
 
-// as makes somebody call.
+// as makes a request of the caller subject.
 func as(subject string) *http.Request {
 	r := request(http.MethodGet, "/home/7", "")
 	exchange.Of(r).Identity = &exchange.Identity{Method: "jwt", Issuer: "id", Subject: subject}
@@ -172,14 +172,14 @@ func TestMemoryIsBounded(t *testing.T) {
 	c := cached(t, b, "query: { q: =query.q }, cache: { ttl: 10s, memory: 64KiB }")
 	q := func(q string) answered { return ask(t, c, request("GET", "/home/7?q="+q, "")) }
 	for i, want := range []struct{ q, n string }{
-		{"a", "1"}, {"b", "2"}, {"c", "3"}, {"a", "1"}, {"d", "4"}, // b makes room, for it was not used for longest
+		{"a", "1"}, {"b", "2"}, {"c", "3"}, {"a", "1"}, {"d", "4"}, // b makes room, because it was unused for longest
 		{"a", "1"}, {"c", "3"}, {"d", "4"}, {"b", "5"},
 	} {
 		q(want.q).want(t, fmt.Sprint(i, " ", want.q), 200, want.n)
 	}
 }
 
-// gate lets nobody's answer come before it is opened.
+// gate holds back all answers until it is opened.
 func gate(b backend) (gated backend, open func()) {
 	opened := make(chan struct{})
 	return func(r *http.Request) (*http.Response, error) {
@@ -248,7 +248,8 @@ func TestEqualCallsAreMadeOnce(t *testing.T) {
 	}
 }
 
-// TestWhoLeavesCostsNobodyTheAnswer has the one who asks leave: another one asks then.
+// TestWhoLeavesCostsNobodyTheAnswer has the client leave whose request calls the backend. The request of another
+// client then calls it.
 func TestWhoLeavesCostsNobodyTheAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var calls atomic.Int32
@@ -310,7 +311,8 @@ func TestAKeptResultIsReadLikeANewOne(t *testing.T) {
 	}
 }
 
-// TestWhatIsKeptCountsAgainstTheBound holds that an answer fits or not, whatever is kept.
+// TestWhatIsKeptCountsAgainstTheBound checks that it makes no difference to the size limit whether an answer comes
+// from the cache.
 func TestWhatIsKeptCountsAgainstTheBound(t *testing.T) {
 	var calls atomic.Int32
 	w := world{"a": func(r *http.Request) (*http.Response, error) {
@@ -361,7 +363,7 @@ func TestWhatACacheHasForACallIsCounted(t *testing.T) {
 		}
 		var both sync.WaitGroup
 		for range 2 {
-			both.Go(func() { get(t, c) }) // one miss, and one that shares its answer
+			both.Go(func() { get(t, c) }) // one miss, and one request that shares its answer
 		}
 		both.Wait()
 		get(t, c)

@@ -18,8 +18,7 @@ import (
 	"github.com/weir-gateway/weir/internal/base/fault"
 )
 
-// TestStepsThatWaitForNothingRunAtOnce has backends of which none answers before both
-// were asked.
+// TestStepsThatWaitForNothingRunAtOnce has two backends. Neither answers before both were called.
 func TestStepsThatWaitForNothingRunAtOnce(t *testing.T) {
 	both := newBarrier(2)
 	meet := func(r *http.Request) (*http.Response, error) {
@@ -45,8 +44,8 @@ func exchangeContext(ctx context.Context) context.Context {
 	return exchange.With(request(http.MethodGet, "/home/7", "").WithContext(ctx), exchange.Of(request(http.MethodGet, "/home/7", ""))).Context()
 }
 
-// TestAStepStartsAsSoonAsThoseAreDoneThatItReads has a third step that must not wait
-// for the slow second one, though both are of different levels.
+// TestAStepStartsAsSoonAsThoseAreDoneThatItReads has a third step that must not wait for the slow second one, though
+// the two are on different levels.
 func TestAStepStartsAsSoonAsThoseAreDoneThatItReads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
@@ -250,7 +249,7 @@ func TestWhatAFailureOfAStepIs(t *testing.T) {
 	}
 }
 
-// endless is a body that never comes.
+// endless is a body that never delivers anything.
 type endless struct{ ctx context.Context } //nolint:containedctx // as a connection has it
 
 func (e endless) Read([]byte) (int, error) { <-e.ctx.Done(); return 0, e.ctx.Err() }
@@ -339,7 +338,7 @@ func TestEachKeepsOrderAndItsBound(t *testing.T) {
 			}
 			id := strings.TrimPrefix(r.URL.Path, "/")
 			seconds, _ := strconv.Atoi(id)
-			<-time.After(time.Duration(seconds%10) * time.Second) // the last ones are done first
+			<-time.After(time.Duration(seconds%10) * time.Second) // the last ones finish first
 			return reply(r, 200, id)
 		}}.route(t, `
   GET /home/{user}:
@@ -490,8 +489,8 @@ compositions:
 	}
 }
 
-// TestWhatIsSentAndStoodInForCountsToo holds that neither an else nor a body, which may
-// repeat what another step has sent, makes more of it than the bound.
+// TestWhatIsSentAndStoodInForCountsToo checks that neither an else nor a body, which may repeat what another step has
+// returned, can exceed the composition's size limit.
 func TestWhatIsSentAndStoodInForCountsToo(t *testing.T) {
 	large := says(200, `"`+strings.Repeat("x", 60)+`"`)
 	for name, c := range map[string]struct {
@@ -524,8 +523,8 @@ func TestWhatIsSentAndStoodInForCountsToo(t *testing.T) {
 	}
 }
 
-// TestEachIsReadLikeEveryOtherList holds that functions meet the numbers of bodies in
-// it as they do elsewhere.
+// TestEachIsReadLikeEveryOtherList checks that functions find the numbers of bodies in the result of each as they do
+// elsewhere.
 func TestEachIsReadLikeEveryOtherList(t *testing.T) {
 	c := world{"a": func(r *http.Request) (*http.Response, error) { return reply(r, 200, r.URL.Path[1:]) }}.route(t, `
   GET /home/{user}:
@@ -737,8 +736,8 @@ func TestTheClientsFaultIsToldWhateverTheElse(t *testing.T) {
 	ask(t, c, r).want(t, "path", 400, "ambiguous-path")
 }
 
-// TestAValueOfTheClientIsTheClientsFault holds that nobody outside can raise the alarm
-// of failing backends, and that what a step says is never blamed on a client.
+// TestAValueOfTheClientIsTheClientsFault checks that no client can trigger the alarm for failing backends, and that a
+// client is never blamed for what a step returns.
 func TestAValueOfTheClientIsTheClientsFault(t *testing.T) {
 	for _, c := range []struct {
 		path, header string
@@ -767,7 +766,7 @@ func TestAValueOfTheClientIsTheClientsFault(t *testing.T) {
 	}
 }
 
-// threeSteps is a composition on two levels, with backends that cost nothing.
+// threeSteps is a composition on two levels, whose backends cost nothing.
 func threeSteps(tb testing.TB) http.RoundTripper {
 	tb.Helper()
 	return world{

@@ -7,7 +7,7 @@ import (
 	"github.com/weir-gateway/weir/internal/base/exchange"
 )
 
-// merged is the composition that most are: what some backends say, under their names.
+// merged is the most common kind of composition: the answers of some backends, each under its name.
 const merged = `  GET /home/{user}:
     compose:
       profile: http://users/{user}
@@ -15,7 +15,7 @@ const merged = `  GET /home/{user}:
       offers: http://shop/offers
 `
 
-// TestACompositionAllocatesWithinItsBudget counts what three steps cost beyond their backends.
+// TestACompositionAllocatesWithinItsBudget counts what three steps allocate beyond their backends.
 func TestACompositionAllocatesWithinItsBudget(t *testing.T) {
 	const document = `{"name": "n", "items": [{"id": 9007199254740993}, {"id": 2}]}`
 	w := world{"users": says(http.StatusOK, document), "shop": says(http.StatusOK, document)}
@@ -27,7 +27,7 @@ func TestACompositionAllocatesWithinItsBudget(t *testing.T) {
 		"two levels, with values of the first": {threeSteps(t), 57},
 	} {
 		r := request(http.MethodGet, "/home/7", "")
-		r.Header = exchange.Ordered("Accept", "*/*") // as our own engine has them
+		r.Header = exchange.Ordered("Accept", "*/*") // as our own engine keeps heads
 		all := testing.AllocsPerRun(200, func() {
 			exchange.Of(r).Attempts = nil
 			res, err := c.made.RoundTrip(r)

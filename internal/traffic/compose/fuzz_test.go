@@ -16,10 +16,9 @@ import (
 	"github.com/weir-gateway/weir/internal/traffic/compose"
 )
 
-// FuzzRun draws a random composition and holds its answer against one that is worked
-// out step by step: a step gives its number and the sum of what it reads, fails or
-// is skipped, and has an else or none. Backends answer after the others where
-// the seed says so, so that the order in which calls end is another each time.
+// FuzzRun generates a random composition and compares its answer with one that is computed step by step. A step
+// returns its number plus the sum of what it reads, fails or is skipped, and has an else or none. Where the seed says
+// so, a backend answers after the others, so that calls end in a different order each time.
 func FuzzRun(f *testing.F) {
 	for seed := range uint64(30) {
 		f.Add(seed, uint8(seed%9+1))
@@ -65,7 +64,7 @@ func FuzzRun(f *testing.F) {
 	})
 }
 
-// drawn is a step of a random composition. It reads only steps before it.
+// drawn is a step of a random composition. It reads only earlier steps.
 type drawn struct {
 	reads                    []int
 	bad, skip, stands, waits bool
@@ -82,8 +81,8 @@ func draw(r *rand.Rand, i int) drawn {
 	return s
 }
 
-// number is what an expression reads of step j: a list of one where it has each, and a
-// null where it was skipped.
+// number is what an expression reads of step j: a list with one element if the step has each, and null if it was
+// skipped.
 func number(j int) string {
 	body := fmt.Sprintf("steps.s%d.body", j)
 	return fmt.Sprintf("(type(%[1]s) == list ? (size(%[1]s) == 0 ? 0 : %[1]s[0]) : (%[1]s == null ? 0 : %[1]s))", body)
@@ -115,7 +114,7 @@ func (s drawn) text(i int) string {
 	return text
 }
 
-// expected works the answer out, false where a step without an else fails.
+// expected computes the answer. It returns false if a step without an else fails.
 func expected(steps []drawn) (string, bool) {
 	values := make([]int, len(steps))
 	var members []string
@@ -143,8 +142,8 @@ func expected(steps []drawn) (string, bool) {
 	return "{" + strings.Join(members, ",") + "}", true
 }
 
-// FuzzBodies holds that no body of a backend or client breaks anything: what is JSON goes
-// through as it is, what is not is a problem and no panic.
+// FuzzBodies checks that no body of a backend or client breaks anything: JSON passes unchanged, and anything else is
+// a problem, not a panic.
 func FuzzBodies(f *testing.F) {
 	for _, body := range []string{`{"a": [1, 2.50, "x"]}`, `[]`, `"\ud800"`, "\xff", `{"a":1,"a":2}`, `1e400`, strings.Repeat("[", 200), ` 7 `, "null", ""} {
 		f.Add(body)
@@ -165,7 +164,7 @@ func FuzzBodies(f *testing.F) {
 			switch {
 			case trimmed == "":
 				trimmed, own = "null", "null"
-			case trimmed[0] == '"': // a text that is picked out is written anew, a step's whole body is not
+			case trimmed[0] == '"': // a text that is selected from a body is encoded anew; a step's whole body is not
 				v, err := jsonx.Parse([]byte(trimmed), jsonx.Options{})
 				if err != nil {
 					t.Fatal(err)
@@ -182,8 +181,8 @@ func FuzzBodies(f *testing.F) {
 	})
 }
 
-// FuzzConfig holds that whatever passes as a composition can be made and asked: what is wrong
-// with it is told when it is read, and not by the first request.
+// FuzzConfig checks that every composition that the config accepts can be built and called: errors show when the
+// config is read, not with the first request.
 func FuzzConfig(f *testing.F) {
 	for _, text := range []string{
 		"compose: { a: 'http://a/{user}', b: { to: 'http://b', path: '/{=steps.a.body.id}', else: [=path.user] } }",

@@ -9,7 +9,7 @@ import (
 	"github.com/weir-gateway/weir/internal/base/exchange"
 )
 
-// lentBody is that of a response whose memory is used again.
+// lentBody is the body of a response whose memory is reused.
 type lentBody struct {
 	io.ReadCloser
 
@@ -26,7 +26,7 @@ func (b lentBody) Release() (request bool) {
 	return true
 }
 
-// A response is given up as soon as nobody reads it any more, and not before.
+// A response is given up as soon as nothing reads it any more, and not before.
 func TestAResponseIsGivenUpWhenItWasRead(t *testing.T) {
 	for name, c := range map[string]struct {
 		route string
@@ -65,7 +65,7 @@ func TestAResponseIsGivenUpWhenItWasRead(t *testing.T) {
 	}
 }
 
-// Who has read an answer may use the request that it is to again: no call has it.
+// A caller that has read an answer may reuse the request of that answer: no call of the composition holds it.
 func TestTheRequestOfAnAnswerIsNobodys(t *testing.T) {
 	res, err := world{"a": says(http.StatusOK, "1")}.route(t, "  GET /{user}: { compose: { a: http://a } }\n").RoundTrip(request(http.MethodGet, "/7", ""))
 	if err != nil {

@@ -2,5 +2,5 @@
 
 package compose_test
 
-// instrumented is how many allocations of a request may be the race detector's, which has pools forget things.
+// instrumented is how many allocations of a request may be due to the race detector, which makes pools drop things.
 const instrumented = 15

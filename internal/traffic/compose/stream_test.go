@@ -14,14 +14,14 @@ import (
 	"github.com/weir-gateway/weir/internal/base/exchange"
 )
 
-// source is the body of a backend that tells how much of it was read, and whether it was closed.
+// source is the body of a backend. It records how much of it was read, and whether it was closed.
 type source struct {
 	io.Reader
 
 	read   atomic.Int64
 	closed atomic.Bool
 	ctx    context.Context //nolint:containedctx // of the request, whose end is looked at
-	wait   bool            // for the request's end, after the first piece
+	wait   bool            // for the end of the request, after the first piece
 }
 
 func (s *source) Read(p []byte) (int, error) {
@@ -39,7 +39,7 @@ func (s *source) Close() error {
 	return nil
 }
 
-// streams makes a backend that answers with a body of JSON, length -1 for one that is not known.
+// streams makes a backend that answers with a JSON body. A length of -1 means unknown.
 func (s *source) streams(body string, length int64, fields ...exchange.Field) backend {
 	return func(r *http.Request) (*http.Response, error) {
 		s.Reader, s.ctx = strings.NewReader(body), r.Context()
@@ -53,7 +53,7 @@ const passes = "  GET /home/{user}:\n    compose: { a: { to: 'http://a'%s } }\n 
 
 func passing(more string) string { return strings.Replace(passes, "%s", more, 1) }
 
-// large is more than is held of what could be passed on.
+// large is longer than what is buffered of an answer that could be passed on.
 var large = `["` + strings.Repeat("x", 100<<10) + `"]`
 
 func TestABodyThatIsTheAnswerIsPassedOnAsItComes(t *testing.T) {

@@ -12,7 +12,7 @@ import (
 	"github.com/weir-gateway/weir/internal/base/exchange"
 )
 
-// spans is a trace that writes its spans down as lines, each with those that it is below.
+// spans is a trace that records its spans as lines, each with the path of the spans above it.
 type spans struct {
 	*ledger
 
@@ -59,14 +59,14 @@ func (l *ledger) note(line string) {
 	l.lines = append(l.lines, line)
 }
 
-// String gives the lines without their order, which is that of the ends.
+// String returns the lines sorted, because they are recorded in the order in which the spans end.
 func (l *ledger) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return strings.Join(slices.Sorted(slices.Values(l.lines)), "\n")
 }
 
-// traced tells the trace of a call, as services and functions do.
+// traced reports a call to the trace, as services and functions do.
 func traced(name string, b backend) backend {
 	return func(r *http.Request) (*http.Response, error) {
 		end := exchange.Of(r).Trace.Call(exchange.Call{Method: r.Method, Backend: name, Head: exchange.RequestHead(r)})

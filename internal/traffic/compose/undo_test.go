@@ -13,15 +13,15 @@ import (
 	"github.com/weir-gateway/weir/internal/base/exchange"
 )
 
-// shop has backends that change something: what each was asked for is in the diary. Stock and
-// orders do as they are told, payment answers what the test wants.
+// shop has backends that change something. The diary records what each was asked for. Stock and orders do as they are
+// told; payment answers what the test wants.
 type shop struct {
 	diary
 
 	world
 }
 
-// sells makes the shop; payment is what comes of the step that is called last.
+// sells makes the shop; payment answers the step that is called last.
 func sells(payment backend) *shop {
 	s := &shop{world: world{}}
 	for name, b := range map[string]backend{
@@ -49,7 +49,7 @@ func lastSegment(r *http.Request) string {
 	return r.URL.Path[strings.LastIndexByte(r.URL.Path, '/')+1:]
 }
 
-// buying is a composition whose steps wait for each other: stock, order, payment.
+// buying is a composition whose steps depend on each other: stock, order, payment.
 const buying = `  POST /buy:
     compose:
       stock:
@@ -107,7 +107,7 @@ func TestWhatWasDoneIsUndoneInReverseWhereALaterStepFails(t *testing.T) {
 	}
 }
 
-// What return cannot make of the steps is a failure of the whole, too.
+// If return cannot be computed from the steps, the whole composition has failed.
 func TestAnAnswerThatCannotBeMadeUndoesTheSteps(t *testing.T) {
 	s := sells(says(201, `{}`))
 	got := buy(t, s.route(t, buying+"    return: =steps.payment.body.receipt\n"))
@@ -132,8 +132,8 @@ func TestUndoGoesOnWhenTheClientHasLeft(t *testing.T) {
 	})
 }
 
-// A write that is under way when another step fails is let finish, for what it changes
-// would else stay, and nobody would know.
+// A write that is under way when another step fails is allowed to finish. Otherwise its change would stay, and nobody
+// would know.
 func TestAWriteThatCanBeUndoneIsLetFinish(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := sells(says(500, ""))
@@ -159,8 +159,8 @@ func TestAWriteThatCanBeUndoneIsLetFinish(t *testing.T) {
 	})
 }
 
-// TestWhatMayHaveBeenDoneIsUndoneWhereThatNeedsNoAnswer: nobody knows what came of a call that
-// was sent and not answered.
+// TestWhatMayHaveBeenDoneIsUndoneWhereThatNeedsNoAnswer undoes a call that was sent and not answered: it is unknown
+// whether the call took effect.
 func TestWhatMayHaveBeenDoneIsUndoneWhereThatNeedsNoAnswer(t *testing.T) {
 	const known = "undo: http://pay/payments/7"
 	const given = "undo: 'http://pay/payments/{=steps.payment.body.id}'"
@@ -218,7 +218,8 @@ func TestEachElementThatWasDoneIsUndoneByWhatItGave(t *testing.T) {
 	}
 }
 
-// TestAnUndoIsTriedAgainAndOneThatFailsStopsNoOther: what is gone already needs no undoing.
+// TestAnUndoIsTriedAgainAndOneThatFailsStopsNoOther also checks that an undo of something that no longer exists
+// counts as done.
 func TestAnUndoIsTriedAgainAndOneThatFailsStopsNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := sells(says(500, ""))

@@ -43,7 +43,7 @@ func reply(r *http.Request, status int, body string) (*http.Response, error) {
 	return res, nil
 }
 
-// says makes a backend that always answers the same, with the fields head.
+// says makes a backend that always gives the same answer, with the header fields head.
 func says(status int, body string, head ...string) backend {
 	return func(r *http.Request) (*http.Response, error) {
 		res, err := reply(r, status, body)
@@ -54,7 +54,7 @@ func says(status int, body string, head ...string) backend {
 	}
 }
 
-// zipped is a text in gzip.
+// zipped returns a text compressed with gzip.
 func zipped(tb testing.TB, text string) string {
 	tb.Helper()
 	var b bytes.Buffer
@@ -66,11 +66,10 @@ func zipped(tb testing.TB, text string) string {
 	return b.String()
 }
 
-// world has the backends of compositions by the hosts in their URLs.
+// world holds the backends of compositions, by the host in their URLs.
 type world map[string]backend
 
-// route makes the composition that stands on the first route of a config, whose
-// lines begin below `routes:`.
+// route builds the composition on the first route of a config, whose lines begin below `routes:`.
 func (w world) route(tb testing.TB, text string) *compose.Composition {
 	tb.Helper()
 	r := config.Load([]config.Source{{Path: "weir.yaml", Data: []byte("listen: :80\nroutes:\n" + text)}}, config.Vocabulary{
@@ -131,7 +130,7 @@ func request(method, target, body string, head ...string) *http.Request {
 	return exchange.With(r, x)
 }
 
-// answered is what came back.
+// answered is what the composition returned.
 type answered struct {
 	status int
 	head   exchange.Head
@@ -162,13 +161,13 @@ func ask(tb testing.TB, c http.RoundTripper, r *http.Request) answered {
 	return a
 }
 
-// get asks for /home/7.
+// get sends a request for /home/7.
 func get(tb testing.TB, c http.RoundTripper, head ...string) answered {
 	tb.Helper()
 	return ask(tb, c, request(http.MethodGet, "/home/7", "", head...))
 }
 
-// want holds status and body, or of a problem the status and code.
+// want checks status and body, or for a problem the status and code.
 func (a answered) want(t *testing.T, name string, status int, text string) {
 	t.Helper()
 	got := a.body
@@ -183,7 +182,7 @@ func (a answered) want(t *testing.T, name string, status int, text string) {
 	}
 }
 
-// barrier lets nobody through before so many have come, or the request is over.
+// barrier blocks until a given number of callers have arrived, or the request is over.
 type barrier struct {
 	mu      sync.Mutex
 	missing int
@@ -206,7 +205,7 @@ func (b *barrier) wait(ctx context.Context) error {
 	}
 }
 
-// diary is who was asked for what, in order.
+// diary records which backend was asked for what, in order.
 type diary struct {
 	mu    sync.Mutex
 	lines []string
@@ -224,7 +223,7 @@ func (d *diary) String() string {
 	return strings.Join(d.lines, "\n")
 }
 
-// dump is a request as a backend gets it, its head in the order of names.
+// dump formats a request as a backend gets it, with its header fields sorted by name.
 func dump(r *http.Request) string {
 	var b bytes.Buffer
 	_ = r.Header.Write(&b)

@@ -19,8 +19,8 @@ import (
 	"github.com/weir-gateway/weir/internal/traffic/dir"
 )
 
-// site makes a directory with files (a name that ends in a slash is a
-// directory) and opens it; beside it lies a file "secret.txt".
+// site makes a directory with files (a name that ends in a slash is a directory) and opens it. Next to the directory
+// lies a file "secret.txt".
 func site(t *testing.T, files map[string]string) (*dir.Dir, string) {
 	t.Helper()
 	base := t.TempDir()
@@ -54,7 +54,7 @@ func write(t *testing.T, name, content string) {
 	}
 }
 
-// get asks for target; fields are "Name: value".
+// get requests target; fields are "Name: value".
 func get(t *testing.T, d *dir.Dir, method, target string, fields ...string) (*http.Response, string) {
 	t.Helper()
 	r := httptest.NewRequest(method, target, nil)
@@ -142,8 +142,8 @@ func TestLinksLeadNowhereOutside(t *testing.T) {
 	}
 }
 
-// A site is published by a rename or by a link that leads elsewhere, and
-// build tools remove their output folder and make it anew.
+// Sites are published with a rename or by pointing a symbolic link elsewhere. Build tools remove their output folder
+// and create it anew.
 func TestAFolderThatWasReplacedIsServedFromThenOn(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("a folder that is open cannot be replaced there")
@@ -286,7 +286,7 @@ func TestConditionalRequestsAndRanges(t *testing.T) {
 	}
 }
 
-// An engine may keep heads as lines; http.ServeContent looks into the map.
+// An engine may keep heads as lines, but http.ServeContent reads the header map.
 func TestConditionsInLinesCount(t *testing.T) {
 	d, _ := site(t, map[string]string{"a.txt": "0123456789"})
 	r := httptest.NewRequest("GET", "/a.txt", nil)
@@ -307,7 +307,7 @@ func TestADirectoryWithoutSlashIsRedirectedOnTheClientsOwnPath(t *testing.T) {
 		rule     string
 		exchange *exchange.Exchange
 		path     string // after the rewrite
-		location string // "" served
+		location string // "": the file is served
 	}{
 		{"no exchange", nil, "/docs", "/docs/"},
 		{"two slashes lead to no other host", nil, "//docs", "/docs/"},
@@ -346,7 +346,7 @@ func TestAFileIsStreamed(t *testing.T) {
 	d, root := site(t, nil)
 	name := filepath.Join(root, "large.bin")
 	write(t, name, "begin")
-	const size = 1 << 40 // sparse; nobody could hold it in memory
+	const size = 1 << 40 // sparse; too large for memory
 	if err := os.Truncate(name, size); err != nil {
 		t.Skip("no sparse files here:", err)
 	}
@@ -395,7 +395,7 @@ func TestNewNeedsADirectory(t *testing.T) {
 	}
 }
 
-// No path may reach the file beside the directory, nor a hidden one.
+// No path may reach the file next to the directory, nor a hidden file.
 func FuzzRoundTrip(f *testing.F) {
 	for _, seed := range []string{"/", "/a.txt", "/../secret.txt", "/docs/..", `/..\secret.txt`, "/a.txt\x00", "/.env", "/docs//b", "a.txt", "/CON", "/a.txt:x"} {
 		f.Add(seed)

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// Opening a pipe would wait for its other end.
+// Opening a named pipe would wait for its other end.
 func TestOnlyRegularFilesAreOpened(t *testing.T) {
 	d, root := site(t, nil)
 	if err := syscall.Mkfifo(filepath.Join(root, "pipe"), 0o600); err != nil {

@@ -28,7 +28,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// double is a function that answers as a test says.
+// double is a function that answers as the test says.
 type double struct {
 	answer func(r *http.Request, i function.Invocation) (function.Answer, error)
 	facts  function.Facts
@@ -66,7 +66,7 @@ func streaming(text string, end error) func(*http.Request, function.Invocation) 
 	}
 }
 
-// broken is the end of a stream.
+// broken is a stream that breaks off.
 type broken struct{ err error }
 
 func (b broken) Read([]byte) (int, error) {
@@ -99,7 +99,7 @@ func serve(t *testing.T, answer func(*http.Request, function.Invocation) (functi
 	return w
 }
 
-// ask sends a request that comes from this machine, unless change changes that.
+// ask sends a request from this machine, unless change alters that.
 func (w *world) ask(t *testing.T, method, target, body string, change func(*http.Request)) *httptest.ResponseRecorder {
 	t.Helper()
 	r := httptest.NewRequestWithContext(t.Context(), method, target, strings.NewReader(body))
@@ -282,8 +282,8 @@ func TestNamesAreWhateverAWSTakes(t *testing.T) {
 	}
 }
 
-// The function is told the qualifier by which it was called, as in the cloud, and
-// clients find it in the ARN that they ask for.
+// The function is told the qualifier by which it was called, as in the cloud. Clients find it in the ARN that they
+// ask for.
 func TestAliasesMeanTheOneVersion(t *testing.T) {
 	for name, want := range map[string]string{
 		"orders": "", "orders:live": "live", "orders?Qualifier=prod": "prod", "orders:$LATEST": "$LATEST",
@@ -336,7 +336,7 @@ func TestEventsInMemoryAreBounded(t *testing.T) {
 	most := `"` + strings.Repeat("x", 1<<20-2) + `"`
 	for i := range 65 {
 		want := 202
-		if i == 64 { // 64 MiB wait
+		if i == 64 { // 64 MiB are waiting
 			want = 429
 		}
 		if got := w.ask(t, "POST", invoke, most, with("X-Amz-Invocation-Type", "Event")); got.Code != want {
@@ -357,10 +357,10 @@ func TestAPanicInAnEventEndsNothingElse(t *testing.T) {
 		}
 		await.From(t, "it was run", run)
 	}
-	w.held.Close(t.Context()) // which ends, for none is tried again
+	w.held.Close(t.Context()) // ends at once, because none is tried again
 }
 
-// few is a function with one instance, whose calls wait for it as long as its queue lets them.
+// few is a function with one instance. Calls wait for the instance as long as the queue lets them.
 type few struct {
 	instance             chan struct{}
 	wait, takes          time.Duration
@@ -413,7 +413,7 @@ func TestEventsInMemoryGoToTheFunctionsThatServe(t *testing.T) {
 				return function.Answer{}, nil
 			}, function.Facts{Payloads: true},
 		}}}}).Serve()
-		<-processed // or everything is blocked for good, which ends the test
+		<-processed // or else everything is blocked for good, and the test ends
 	})
 }
 

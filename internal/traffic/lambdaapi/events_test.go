@@ -15,7 +15,7 @@ import (
 	"github.com/weir-gateway/weir/internal/traffic/lambdaapi"
 )
 
-// kept serves one function whose events a queue keeps.
+// kept serves one function whose events are kept in a queue.
 func kept(t *testing.T, answer func(*http.Request, function.Invocation) (function.Answer, error)) (*world, *queue.Queue) {
 	t.Helper()
 	q, err := queue.New(queue.Options{Folder: t.TempDir()})
@@ -34,7 +34,7 @@ func kept(t *testing.T, answer func(*http.Request, function.Invocation) (functio
 	return w, q
 }
 
-// job is the only one of q, once it is as it should be.
+// job returns the only job of q, once it satisfies is.
 func job(t *testing.T, q *queue.Queue, is func(queue.Job) bool) queue.Job {
 	t.Helper()
 	var list []queue.Job
@@ -56,7 +56,7 @@ func TestAnEventIsKeptUntilItIsProcessed(t *testing.T) {
 		r.Header.Set("Amz-Sdk-Invocation-Id", "the-same")
 		r.Header.Set("X-Amz-Client-Context", "eyJhIjoxfQ==")
 	}
-	for range 2 { // an SDK that has not heard of the first answer
+	for range 2 { // as an SDK that has not received the first answer
 		if got := w.ask(t, "POST", invoke, `{"n":1}`, event); got.Code != 202 || got.Body.Len() != 0 {
 			t.Fatalf("got %d %s", got.Code, got.Body)
 		}

@@ -11,8 +11,7 @@ import (
 	"github.com/weir-gateway/weir/internal/function"
 )
 
-// What is held of all bodies together is bounded, whoever sends them; a call that has
-// been answered makes room.
+// The memory for all bodies together is bounded, whoever sends them. A call that has been answered makes room.
 func TestBodiesAreBoundedInSum(t *testing.T) {
 	const size = 6 << 20
 	release, held := make(chan struct{}), make(chan struct{}, 10)
@@ -29,7 +28,7 @@ func TestBodiesAreBoundedInSum(t *testing.T) {
 				t.Errorf("got %d %s", got.Code, got.Body)
 			}
 		})
-		await.From(t, "it is under way", held) // all at once they take a busy machine half a minute to read
+		await.From(t, "it is under way", held) // one after the other: all at once they would take a busy machine half a minute to read
 	}
 	got := w.ask(t, "POST", invoke, payload, func(r *http.Request) { r.ContentLength, r.Body = -1, io.NopCloser(r.Body) })
 	if got.Code != 429 || got.Header().Get("X-Amzn-Errortype") != "TooManyRequestsException" || got.Header().Get("Retry-After") == "" {

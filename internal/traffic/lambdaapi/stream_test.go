@@ -15,7 +15,7 @@ import (
 
 const invokeStreaming = "/2021-11-15/functions/orders/response-streaming-invocations"
 
-// messages takes an event stream apart: "PayloadChunk abc", "InvokeComplete {}".
+// messages splits an event stream: "PayloadChunk abc", "InvokeComplete {}".
 func messages(t *testing.T, b []byte) []string {
 	t.Helper()
 	var list []string

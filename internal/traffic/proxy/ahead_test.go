@@ -15,8 +15,8 @@ import (
 	"github.com/weir-gateway/weir/internal/traffic/proxy"
 )
 
-// TestABackendIsCalledWhenContentIsThere holds how much of a request's content has come
-// before its backend is called.
+// TestABackendIsCalledWhenContentIsThere checks how much of a request's content has arrived before its backend is
+// called.
 func TestABackendIsCalledWhenContentIsThere(t *testing.T) {
 	const most = 64 << 10
 	for _, c := range []struct {
@@ -54,7 +54,7 @@ func TestABackendIsCalledWhenContentIsThere(t *testing.T) {
 	}
 }
 
-// TestContentThatIsWholeCanBeReadAgain holds that each try has all of it.
+// TestContentThatIsWholeCanBeReadAgain checks that each try gets all of it.
 func TestContentThatIsWholeCanBeReadAgain(t *testing.T) {
 	for length, again := range map[int]bool{1: true, 600: true, 5000: true, 64 << 10: true, 64<<10 + 1: false} {
 		backend := func(r *http.Request) (*http.Response, error) {
@@ -76,7 +76,7 @@ func TestContentThatIsWholeCanBeReadAgain(t *testing.T) {
 	}
 }
 
-// TestContentThatBreaksOffReachesNoBackend is about a client that has gone.
+// TestContentThatBreaksOffReachesNoBackend plays a client that leaves halfway.
 func TestContentThatBreaksOffReachesNoBackend(t *testing.T) {
 	var called atomic.Bool
 	backend := func(*http.Request) (*http.Response, error) {
@@ -89,7 +89,7 @@ func TestContentThatBreaksOffReachesNoBackend(t *testing.T) {
 	}
 }
 
-// slowly is content that comes in small pieces.
+// slowly is content that arrives in small pieces.
 type slowly struct {
 	left, piece, given int
 	breaks             error // halfway

@@ -1,6 +1,6 @@
 //go:build !poison
 
-// Nothing is used again where what is given back is scrambled, so that there it is not counted.
+// The poison build scrambles memory that is given back and does not reuse it, so allocations are not counted there.
 
 package proxy_test
 
@@ -16,10 +16,10 @@ import (
 	"github.com/weir-gateway/weir/internal/traffic/proxy"
 )
 
-// What passing a request on costs of memory, beside what its engines do: the exchange and its id.
+// What passing a request on allocates, beside what its engines allocate: the exchange and its id.
 const allocationsOfPassing = 2
 
-// kept is an answer that has come whole, as a backend's Body has it over our own engine.
+// kept is an answer that has arrived whole, like the Body of our own engine.
 type kept struct {
 	bytes.Reader
 
@@ -32,7 +32,7 @@ func (*kept) Release() bool { return true }
 
 func (k *kept) Head() *exchange.Lines { return k.head }
 
-// taker takes a response whose head is of lines.
+// taker is a response writer whose head is kept as lines.
 type taker struct{ head http.Header }
 
 func (w *taker) Header() http.Header         { return w.head }
@@ -59,7 +59,7 @@ func TestPassingARequestOnAllocatesNoMoreThanStated(t *testing.T) {
 	w := &taker{exchange.Ordered()}
 	client := exchange.Client{Peer: netip.MustParseAddrPort("192.0.2.1:1"), IP: netip.MustParseAddr("192.0.2.1"), Scheme: "http", Host: "shop.dev"}
 	on := new(exchange.Connection)
-	begun := func() *http.Request { // as an engine makes it
+	begun := func() *http.Request { // as an engine makes requests
 		ctx := new(exchange.RequestContext)
 		ctx.Under(t.Context())
 		return r.WithContext(ctx)

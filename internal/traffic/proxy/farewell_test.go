@@ -11,13 +11,13 @@ import (
 	"time"
 )
 
-// ending is a server that ends when it is told.
+// ending is a server that ends when its context does.
 type ending struct{ ctx context.Context } //nolint:containedctx // it is what the interface gives
 
 func (e ending) Leaving() bool           { return e.ctx.Err() != nil }
 func (e ending) Ending() context.Context { return e.ctx }
 
-// notebook is a client's side that keeps what it was told.
+// notebook is the client's side and keeps what it receives.
 type notebook struct {
 	bytes.Buffer
 	fails error
@@ -36,7 +36,7 @@ func (n *notebook) CloseWrite() error { return nil }
 func TestFarewellIsSaidBetweenMessages(t *testing.T) {
 	hello, half, rest := string(frame(0x81, []byte("hello"))), string(frame(0x01, []byte("hel"))), string(frame(0x80, []byte("lo")))
 	for name, test := range map[string]struct {
-		before, after []string // what the backend says before and after the end begins
+		before, after []string // what the backend sends before and after the server begins to end
 		want          string
 	}{
 		"at rest":              {[]string{hello}, nil, hello + goingAway},
@@ -87,7 +87,7 @@ func TestFarewellOfOtherProtocolsIsNone(t *testing.T) {
 	}
 }
 
-// What joins both ends is over when the client has answered, or has had its time.
+// The tunnel ends once the client has answered the farewell, or its time is up.
 func TestTheTunnelEndsAfterTheFarewell(t *testing.T) {
 	for name, answers := range map[string]bool{"the client answers": true, "the client does not": false} {
 		t.Run(name, func(t *testing.T) {
@@ -113,7 +113,7 @@ func TestTheTunnelEndsAfterTheFarewell(t *testing.T) {
 					if _, err := io.ReadFull(far, got); err != nil || string(got) != "\x88\x80...." {
 						t.Errorf("the backend got %q, %v", got, err)
 					}
-					_, _ = far.Write([]byte("\x88\x00")) // which nobody is told any more
+					_, _ = far.Write([]byte("\x88\x00")) // the other side does not receive this any more
 					_ = far.Close()
 				}
 				<-over
@@ -129,7 +129,7 @@ func TestTheTunnelEndsAfterTheFarewell(t *testing.T) {
 	}
 }
 
-// pipeEnd has no half-close.
+// pipeEnd is a connection without half-close.
 type pipeEnd struct{ net.Conn }
 
 func (p pipeEnd) CloseWrite() error { return p.Close() }

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// frame writes a frame of a server.
+// frame returns a frame of a server.
 func frame(head byte, payload []byte) []byte {
 	b := []byte{head}
 	switch n := len(payload); {
@@ -28,7 +28,7 @@ func TestFramesAreFollowedInAnyPieces(t *testing.T) {
 	}{
 		{frame(0x81, []byte("hello")), true},
 		{frame(0x01, []byte("hel")), false},
-		{frame(0x89, nil), false}, // a ping amid a message
+		{frame(0x89, nil), false}, // a ping in the middle of a message
 		{frame(0x00, nil), false},
 		{frame(0x80, []byte("lo")), true},
 		{frame(0x82, bytes.Repeat([]byte{0x88}, 125)), true},
@@ -73,8 +73,8 @@ func TestFramesAreFollowedInAnyPieces(t *testing.T) {
 	}
 }
 
-// FuzzFrames holds that pieces make no difference, and that the end of a frame
-// is told exactly where it is.
+// FuzzFrames checks that the cuts between pieces make no difference, and that the end of a frame is reported exactly
+// where it is.
 func FuzzFrames(f *testing.F) {
 	f.Add(frame(0x81, []byte("hello")), uint8(1))
 	f.Add(append(frame(0x01, []byte("hel")), frame(0x80, []byte("lo"))...), uint8(3))

@@ -28,7 +28,7 @@ import (
 	"github.com/weir-gateway/weir/internal/wire/transport"
 )
 
-// engine is what speaks HTTP/1.1 with the backend in these tests, which ask the same of each.
+// engine is what speaks HTTP/1.1 with the backend in these tests. They demand the same of each engine.
 var engine = flag.String("engine", string(config.OwnEngine), "the engine: std or own")
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -48,13 +48,13 @@ type setup struct {
 type gateway struct {
 	*httptest.Server
 
-	backend  *httptest.Server // nil where there are addresses alone
+	backend  *httptest.Server // nil if only addresses are given
 	service  *service.Service
 	outcomes chan exchange.Outcome
 	faults   chan string // code of each exchange's fault, "" without one
 }
 
-// start serves backend on a socket of its own and a gateway in front of it.
+// start serves backend on a socket of its own, with a gateway in front of it.
 func start(tb testing.TB, s setup, backend http.Handler) *gateway {
 	tb.Helper()
 	g := &gateway{outcomes: make(chan exchange.Outcome, 1000), faults: make(chan string, 1000)}
@@ -99,7 +99,7 @@ func serve(tb testing.TB, h http.Handler) *httptest.Server {
 	return s
 }
 
-// open does what the gateway's entry does: it strips the head and opens the exchange.
+// open does what the gateway's entry does: it cleans the head and opens the exchange.
 func (g *gateway) open(trusted []netip.Prefix, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		peer, _ := netip.ParseAddrPort(r.RemoteAddr)
@@ -128,7 +128,7 @@ func (g *gateway) open(trusted []netip.Prefix, next http.Handler) http.Handler {
 	})
 }
 
-// client gives an HTTP client for a protocol: "http" or "h2c".
+// client returns an HTTP client for a protocol: "http" or "h2c".
 func client(tb testing.TB, protocol string) *http.Client {
 	tb.Helper()
 	tr := &http.Transport{Protocols: new(http.Protocols), DisableCompression: true, ExpectContinueTimeout: await.Patience}
@@ -170,7 +170,7 @@ func read(tb testing.TB, r io.Reader) string {
 	return string(b)
 }
 
-// rawBackend is a backend that speaks bytes: handle gets each connection.
+// rawBackend is a backend at the level of bytes: handle gets each connection.
 func rawBackend(tb testing.TB, handle func(net.Conn, *bufio.Reader)) string {
 	tb.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -225,7 +225,7 @@ func raw(tb testing.TB, g *gateway, text string) (*net.TCPConn, *bufio.Reader) {
 	return conn.(*net.TCPConn), bufio.NewReader(conn)
 }
 
-// idleAgain tells that no endpoint counts a request in flight any more.
+// idleAgain reports whether no endpoint has a request in flight.
 func (g *gateway) idleAgain() bool {
 	for _, e := range g.service.Status().Endpoints {
 		if e.InFlight != 0 {

@@ -15,8 +15,7 @@ import (
 	"github.com/weir-gateway/weir/internal/discovery"
 )
 
-// seen sends a request to a gateway with a raw backend and gives the field lines
-// that the backend got, sorted.
+// seen sends a request to a gateway with a raw backend and returns the field lines that the backend got, sorted.
 func seen(t *testing.T, s setup, request string) []string {
 	t.Helper()
 	heads := make(chan string, 1)
@@ -49,7 +48,7 @@ func TestWhatABackendGets(t *testing.T) {
 	for name, c := range map[string]struct {
 		setup   setup
 		request string
-		want    string // what the client sent is all that is left out
+		want    string // without what the client sent itself
 	}{
 		"plain": {setup{}, "GET /a?b HTTP/1.1\nHost: Shop.dev:8080\nAccept: */*\n\n", `GET /a?b HTTP/1.1
 Accept: */*
@@ -146,7 +145,7 @@ X-Request-Id: test-id`},
 	}
 }
 
-// A gateway that is its own backend would use up the machine for one request.
+// A gateway that is its own backend would use up all of the machine for one request.
 func TestALoopEnds(t *testing.T) {
 	g := start(t, setup{}, nil)
 	g.service.Set([]discovery.Endpoint{{Address: g.Listener.Addr().String(), Weight: 1}})
@@ -158,7 +157,7 @@ func TestALoopEnds(t *testing.T) {
 	if res.StatusCode != http.StatusLoopDetected {
 		t.Errorf("status %d", res.StatusCode)
 	}
-	ends := map[string]int{} // of the rounds, in whatever order they tell them
+	ends := map[string]int{} // how each round ended; the order varies
 	for range forward.MostPasses + 2 {
 		ends[await.From(t, "the end of a round", g.faults)]++
 	}

@@ -2,5 +2,6 @@
 
 package proxy_test
 
-// instrumented is how many allocations of a request may be due to how this is built: the race detector has pools forget things.
+// instrumented is how many allocations of a request may be due to this build: the race detector makes pools drop
+// things.
 const instrumented = 7

@@ -24,10 +24,10 @@ import (
 	"github.com/weir-gateway/weir/internal/wire/transport"
 )
 
-// The tests of this file stand for an engine that keeps heads as they came, in both
-// directions: what it reads and writes is compared as text.
+// The tests of this file play an engine that keeps heads in their original form, in both directions. What it reads
+// and writes is compared as text.
 
-// ordered is a header map of such an engine.
+// ordered makes a header map of such an engine.
 func ordered(lines ...string) http.Header { return exchange.Ordered(lines...) }
 
 // parsed makes a header map of "name: value" lines.
@@ -40,7 +40,7 @@ func parsed(text string) http.Header {
 	return ordered(lines...)
 }
 
-// written is a head as the engine writes it: header maps may have become plain ones.
+// written formats a head as the engine writes it: header maps may have become plain ones.
 func written(head exchange.Head) string {
 	var b strings.Builder
 	for name, value := range head.All() {
@@ -49,7 +49,7 @@ func written(head exchange.Head) string {
 	return b.String()
 }
 
-// trailing is a body after which trailers come.
+// trailing is a body that is followed by trailers.
 type trailing struct {
 	io.Reader
 
@@ -98,7 +98,7 @@ func (w *lineWriter) end() {
 	}
 }
 
-// lineBackend is the engine's way to a backend: it notes what it sends and answers.
+// lineBackend is the engine's connection to a backend: it records what it sends, and answers.
 type lineBackend struct {
 	sent             string
 	hints, head      string
@@ -123,7 +123,7 @@ func (b *lineBackend) RoundTrip(r *http.Request) (*http.Response, error) {
 	return res, nil
 }
 
-// chain puts the filters of a YAML map around the proxy, as a route has them.
+// chain wraps the proxy in the filters of a YAML map, as a route does.
 func chain(t *testing.T, filters string, backend http.RoundTripper) http.Handler {
 	t.Helper()
 	var ps doc.Problems
@@ -156,7 +156,7 @@ func chain(t *testing.T, filters string, backend http.RoundTripper) http.Handler
 	return h
 }
 
-// through sends a request of the engine through h and gives what the client got.
+// through sends a request of the engine through h and returns what the client got.
 func through(t *testing.T, h http.Handler, r *http.Request) string {
 	t.Helper()
 	w := &lineWriter{header: ordered()}
@@ -301,7 +301,7 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// The other side may be net/http's.
+// The engine on the backend's side may be net/http's.
 func TestLinesMeetABackendBehindNetHTTP(t *testing.T) {
 	backend := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
@@ -326,8 +326,7 @@ func TestLinesMeetABackendBehindNetHTTP(t *testing.T) {
 	}
 }
 
-// A handler that is not Weir's own sees maps that hold the fields, and what it
-// writes goes out.
+// A handler that is not Weir's own sees maps that hold the header fields, and what it writes to them is sent.
 func TestOthersSeeMaps(t *testing.T) {
 	foreign := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		exchange.Plain(r)

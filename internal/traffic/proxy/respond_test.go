@@ -33,13 +33,13 @@ func TestSizesOfPieces(t *testing.T) {
 	}
 }
 
-// comes is content of which so much has come that need not be waited for.
+// comes is content of which a given part has arrived and need not be waited for.
 type comes struct {
-	exchange.Lent // what else it does is not asked for
+	exchange.Lent // its other methods are not called
 	io.ReadCloser
 
 	here int
-	read []int // the sizes of pieces that were read at once
+	read []int // the sizes of the pieces that were read without waiting
 }
 
 func (c *comes) ReadAtOnce(p []byte) int {
@@ -49,7 +49,7 @@ func (c *comes) ReadAtOnce(p []byte) int {
 	return n
 }
 
-// writes tells how a response is written; -1 is a flush.
+// writes records how a response is written; -1 is a flush.
 type writes struct {
 	http.ResponseWriter
 

@@ -85,7 +85,8 @@ func TestAnIdempotentRequestIsRepeatedElsewhere(t *testing.T) {
 	}
 }
 
-// The trailers of a client come with the end of its content, when a second try may just be telling their names.
+// The trailers of a client arrive at the end of its content, at the moment when a second try may be announcing their
+// names.
 func TestTrailersComeWithEachTry(t *testing.T) {
 	both(t, func(t *testing.T, front, back string) {
 		t.Helper()

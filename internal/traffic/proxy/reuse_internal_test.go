@@ -13,12 +13,12 @@ import (
 	"github.com/weir-gateway/weir/internal/config"
 )
 
-// givenUp is a response's body that nobody has any more, nor the request.
+// givenUp is the body of a response that nothing holds any more, nor its request.
 type givenUp struct{ io.ReadCloser }
 
 func (givenUp) Release() bool { return true }
 
-// fired is a timer that has.
+// fired returns a timer that has fired.
 func fired() *time.Timer {
 	over := make(chan struct{})
 	t := time.AfterFunc(0, func() { close(over) })
@@ -35,7 +35,7 @@ func fireWatch(p *passage) {
 	<-over
 }
 
-// heldBody is one that so many attempts were given from memory.
+// heldBody is a body that was given from memory to this many attempts.
 func heldBody(p *passage, attempts int) *body {
 	b := newBody()
 	b.taking = taking{passage: p, isHeld: true}
@@ -43,7 +43,8 @@ func heldBody(p *passage, attempts int) *body {
 	return b
 }
 
-// A passage whose context, request or content somebody may have still, or whose timer has fired, is left to the collector.
+// A passage is left to the garbage collector if its timer has fired, or if something may still hold its context,
+// request or content.
 func TestAPassageIsUsedAgainWhereNobodyCanHaveIt(t *testing.T) {
 	for name, c := range map[string]struct {
 		keep  func(*passage)

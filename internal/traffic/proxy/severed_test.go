@@ -13,8 +13,8 @@ import (
 	"github.com/weir-gateway/weir/internal/wire/transport"
 )
 
-// What follows are conversations in which the client waits for its backend, and the backend is lost. Nobody says another word
-// then, so that only the gateway can end it.
+// In the following conversations the client waits for its backend, and the backend is lost. Neither side sends
+// anything more, so that only the gateway can end the conversation.
 
 func TestAConversationEndsWithItsBackend(t *testing.T) {
 	both(t, func(t *testing.T, front, back string) {
@@ -118,7 +118,7 @@ func TestAConversationThatMayNotBeginAgainEnds(t *testing.T) {
 	}
 }
 
-// A backend may answer and leave while its client is at its content.
+// A backend may answer and close its connection while the client is still sending its content.
 func TestAnAnswerBeforeTheEndOfTheContentIsPassedOn(t *testing.T) {
 	for _, front := range []string{transport.HTTP, transport.H2C} {
 		for _, method := range []string{"POST", "PUT"} {
@@ -134,7 +134,7 @@ func TestAnAnswerBeforeTheEndOfTheContentIsPassedOn(t *testing.T) {
 	}
 }
 
-// answering says text to each connection on which something has come, and closes it.
+// answering sends text on each connection on which something has arrived, and closes it.
 func answering(t *testing.T, text string) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // at once

@@ -122,7 +122,7 @@ func TestHeadArrivesBeforeTheFirstEvent(t *testing.T) {
 			<-more
 			_, _ = io.WriteString(w, "data: 1\n\n")
 		}))
-		res := do(t, client(t, front), request(t, "GET", g.URL+"/", nil)) // returns with the head
+		res := do(t, client(t, front), request(t, "GET", g.URL+"/", nil)) // returns as soon as the head has arrived
 		if res.Header.Get("Content-Type") != "text/event-stream" {
 			t.Errorf("head %v", res.Header)
 		}
@@ -133,8 +133,7 @@ func TestHeadArrivesBeforeTheFirstEvent(t *testing.T) {
 	})
 }
 
-// Each message is answered before the next one is sent, as in a gRPC call with
-// streams both ways.
+// Each message is answered before the next one is sent, as in a gRPC call that streams in both directions.
 func TestBothDirectionsStreamAtTheSameTime(t *testing.T) {
 	both(t, func(t *testing.T, front, back string) {
 		t.Helper()
@@ -310,7 +309,7 @@ func TestContinueIsSaidWhenTheBackendReads(t *testing.T) {
 			t.Errorf("status %d, continued %v", res.StatusCode, continued)
 		}
 		if front == transport.H2C {
-			return // the HTTP/2 server keeps the expectation to itself: the first read is all that it tells by
+			return // the HTTP/2 server does not show the Expect header: only the first read shows that 100 Continue is due
 		}
 		if res, continued := send("/refuse"); continued || res.StatusCode != http.StatusUnauthorized {
 			t.Errorf("status %d, continued %v: the body was asked for in vain", res.StatusCode, continued)
@@ -321,7 +320,8 @@ func TestContinueIsSaidWhenTheBackendReads(t *testing.T) {
 func TestBodyOverTheLimitIsRefused(t *testing.T) {
 	for name, body := range map[string]func() io.Reader{
 		"before it is read, by its length": func() io.Reader { return strings.NewReader(strings.Repeat("x", 11)) },
-		// Of no more than a client sends at once: what is sent to a connection that ends resets it, unless it is one of package listen.
+		// No more than a client sends at once: bytes that arrive on a connection that is being closed reset it,
+		// unless it is a connection of package listen.
 		"while it is read": func() io.Reader { return io.MultiReader(strings.NewReader(strings.Repeat("x", 2000))) },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -417,7 +417,7 @@ func TestASlowHeadIsATimeout(t *testing.T) {
 }
 
 func TestABodyThatStallsIsATimeout(t *testing.T) {
-	stall := config.Timeouts{Idle: 200 * time.Millisecond} // longer than a busy machine takes for a piece that is there
+	stall := config.Timeouts{Idle: 200 * time.Millisecond} // longer than a busy machine takes to read a piece that has arrived
 	both(t, func(t *testing.T, front, back string) {
 		t.Helper()
 		t.Run("of the backend, after its head", func(t *testing.T) {
@@ -458,7 +458,7 @@ func TestABodyThatStallsIsATimeout(t *testing.T) {
 }
 
 func TestAPauseBeforeTheHeadIsNoStall(t *testing.T) {
-	const idle = 200 * time.Millisecond // longer than a busy machine takes for a piece that is there
+	const idle = 200 * time.Millisecond // longer than a busy machine takes to read a piece that has arrived
 	g := start(t, setup{timeouts: config.Timeouts{Idle: idle}}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		<-time.After(3 * idle)
@@ -524,7 +524,7 @@ func TestAResponseThatIsNoHTTP(t *testing.T) {
 			address := rawBackend(t, func(c net.Conn, r *bufio.Reader) {
 				readHead(r)
 				_, _ = io.WriteString(c, answer)
-				_, _ = io.Copy(io.Discard, r) // until the gateway closes: the fault is the answer, not the end
+				_, _ = io.Copy(io.Discard, r) // until the gateway closes: the test looks at the fault, not at how the connection ends
 			})
 			g := start(t, setup{addresses: []string{address}}, nil)
 			res := do(t, client(t, transport.HTTP), request(t, "GET", g.URL+"/", nil))
@@ -535,13 +535,13 @@ func TestAResponseThatIsNoHTTP(t *testing.T) {
 	}
 }
 
-// An early answer must not leave anybody behind who still reads the client's body.
+// After an early answer, no goroutine may go on reading the client's body.
 func TestAnEarlyAnswerEndsTheUpload(t *testing.T) {
-	ends := []error{io.EOF, io.ErrUnexpectedEOF, syscall.EPIPE, syscall.ECONNRESET} // a backend that resets its stream may cut its answer
+	ends := []error{io.EOF, io.ErrUnexpectedEOF, syscall.EPIPE, syscall.ECONNRESET} // a backend that resets its stream may cut off its answer
 	both(t, func(t *testing.T, front, back string) {
 		t.Helper()
 		g := start(t, setup{protocol: back}, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			_ = http.NewResponseController(w).EnableFullDuplex() // or net/http's server reads first
+			_ = http.NewResponseController(w).EnableFullDuplex() // otherwise net/http's server reads the body first
 			w.WriteHeader(http.StatusForbidden)
 			_, _ = io.WriteString(w, "no")
 		}))
@@ -558,7 +558,7 @@ func TestAnEarlyAnswerEndsTheUpload(t *testing.T) {
 			answers <- answer{res, err}
 		}()
 		await.From(t, "the end", g.outcomes)
-		_ = out.Close() // where its connection is gone before it has read the answer, net/http's client waits for this Read
+		_ = out.Close() // if the connection ends before net/http's client has read the answer, the client waits for this Read
 		got := await.From(t, "the answer", answers)
 		if got.err == nil {
 			if body := read(t, got.res.Body); got.res.StatusCode != http.StatusForbidden || body != "no" {
@@ -571,8 +571,8 @@ func TestAnEarlyAnswerEndsTheUpload(t *testing.T) {
 	})
 }
 
-// What is left of an upload cannot be told from a next request, and net/http must not
-// look for its end once the handler has returned (it would read in two goroutines).
+// The rest of an upload cannot be told from a next request, and net/http must not look for the end of the upload once
+// the handler has returned: two goroutines would read.
 func TestAnEarlyAnswerEndsAnHTTP1ClientsConnection(t *testing.T) {
 	for name, answer := range map[string]string{
 		"response": "HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno",
@@ -612,7 +612,7 @@ func TestAnEarlyAnswerEndsAnHTTP1ClientsConnection(t *testing.T) {
 				t.Error("the client is not told that the connection ends")
 			}
 			rest := strings.Repeat(".", length-ahead-n) + "GET / HTTP/1.1\r\nHost: a\r\n\r\n"
-			_, _ = io.WriteString(conn, rest) // the gateway may have gone already
+			_, _ = io.WriteString(conn, rest) // the gateway may have closed the connection already
 			if more, err := io.ReadAll(in); len(more) > 0 {
 				t.Errorf("then %q, %v", more, err)
 			}

@@ -15,9 +15,9 @@ type side struct {
 	bytes.Buffer // what was written to it
 
 	says   string        // what it sends
-	once   string        // and what it sends when it has refused
-	deaf   bool          // it refuses what is written
-	ends   bool          // it ends its direction then
+	once   string        // what it sends after it has refused
+	deaf   bool          // it refuses what is written to it
+	ends   bool          // it then ends its direction
 	refuse chan struct{} // closed when it has refused
 	closed chan struct{}
 	shut   sync.Once
@@ -34,9 +34,9 @@ func (s *side) Read(p []byte) (int, error) {
 	}
 	if s.once != "" {
 		select {
-		case <-s.closed: // what had not been read is lost
+		case <-s.closed: // what was not read by then is lost
 		case <-s.refuse:
-			synctest.Wait() // as late as can be
+			synctest.Wait() // as late as possible
 			select {
 			case <-s.closed:
 				return 0, io.ErrClosedPipe
@@ -74,8 +74,8 @@ func (s *side) CloseWrite() error {
 	return nil
 }
 
-// A backend that has had enough says why, and takes nothing more. Its last words reach
-// the client, whatever that was about to say.
+// A backend that ends a conversation says why, and accepts nothing more. Its last message reaches the client, even if
+// the client is just about to send something.
 func TestLastWordsPassThroughATunnel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, backend := newSide(), newSide()

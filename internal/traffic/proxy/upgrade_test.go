@@ -17,8 +17,7 @@ const handshake = "GET /chat HTTP/1.1\r\nHost: shop.dev\r\nConnection: Upgrade\r
 
 const switching = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: yes\r\n\r\n"
 
-// shout answers every line in capitals, until the client has ended its direction;
-// then it says goodbye.
+// shout answers every line in capitals until the client has ended its direction. Then it says goodbye.
 func shout(heads chan<- string) func(net.Conn, *bufio.Reader) {
 	return func(c net.Conn, r *bufio.Reader) {
 		heads <- readHead(r)
@@ -66,7 +65,7 @@ func TestUpgradeCarriesBytesBothWaysAndHalfCloses(t *testing.T) {
 	if err := conn.CloseWrite(); err != nil {
 		t.Fatal(err)
 	}
-	expect("GOODBYE\n") // came after our direction had ended
+	expect("GOODBYE\n") // sent after the client's direction had ended
 	if _, err := r.ReadByte(); err != io.EOF {
 		t.Errorf("%v, not the end", err)
 	}
@@ -76,12 +75,12 @@ func TestUpgradeCarriesBytesBothWaysAndHalfCloses(t *testing.T) {
 	await.That(t, "the end of the request in flight", g.idleAgain)
 }
 
-// What was cut must not look whole.
+// A tunnel that was cut off must not look as if it had ended properly.
 func TestATunnelIsLostWithItsBackend(t *testing.T) {
 	g := start(t, setup{addresses: []string{rawBackend(t, func(c net.Conn, r *bufio.Reader) {
 		readHead(r)
 		_, _ = io.WriteString(c, switching+"some of it")
-		_, _ = r.ReadByte() // until that has come to the client
+		_, _ = r.ReadByte() // until that byte has reached the client
 		_ = c.(*net.TCPConn).SetLinger(0)
 	})}}, nil)
 	conn, r := raw(t, g, handshake)
@@ -100,8 +99,8 @@ func TestATunnelIsLostWithItsBackend(t *testing.T) {
 	await.From(t, "the end", g.outcomes)
 }
 
-// Only an exact 101 to the protocol that was asked for makes a tunnel: everything
-// else leaves the client's connection in HTTP.
+// Only a 101 to exactly the requested protocol makes a tunnel. After any other answer the client's connection goes on
+// with HTTP.
 func TestNothingButTheRight101MakesATunnel(t *testing.T) {
 	for name, c := range map[string]struct {
 		request, answer string

@@ -8,7 +8,7 @@ import (
 	"github.com/weir-gateway/weir/internal/config"
 )
 
-// told is told of times that are up.
+// told returns an expirer, and a channel that receives what it is told.
 func told() (expirer, <-chan error) {
 	causes := make(chan error, 9)
 	return expiring(func(cause error) { causes <- cause }), causes
@@ -51,7 +51,7 @@ func TestAWatchLeavesNoTimerBehind(t *testing.T) {
 	}
 }
 
-// Its function may be about to run when the next body begins.
+// The timer's function may be about to run when the next body begins.
 func TestAWatchKnowsOfATimerThatFiredBetweenTwoBodies(t *testing.T) {
 	var w watch
 	e, _ := told()
@@ -59,7 +59,7 @@ func TestAWatchKnowsOfATimerThatFiredBetweenTwoBodies(t *testing.T) {
 	w.begin()
 	w.done()
 	over := make(chan struct{})
-	w.timer = time.AfterFunc(0, func() { close(over) }) // is as if it had fired
+	w.timer = time.AfterFunc(0, func() { close(over) }) // as if the timer had fired
 	<-over
 	w.begin()
 	if w.stop(); w.again() {

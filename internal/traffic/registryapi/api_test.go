@@ -32,7 +32,7 @@ func open(t *testing.T) *registry.Registry {
 	return r
 }
 
-// asked is one request and what is expected of its answer.
+// asked is a request and what is expected of its answer.
 type asked struct {
 	from, method, path, body string
 	head                     []string
@@ -157,7 +157,7 @@ func TestTokensSayWhatMayBeWritten(t *testing.T) {
 	ask(t, h, asked{there, "PUT", path, `{"port":9000}`, all, 503, "registry-closed"})
 }
 
-// follow gives the lines of a watch.
+// follow returns the lines of a watch.
 func follow(t *testing.T, url string, head ...string) (next func() string, res *http.Response) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
@@ -246,7 +246,7 @@ func TestAWatchTellsWhatThereIsAndWhatChanges(t *testing.T) {
 	for _, want := range []string{"event: reset", `data: {"event":"reset"}`, "", "event: put", `data: {"event":"put","instance":{`, "", "id: ", "event: synced", `data: {"event":"synced"`, ""} {
 		expect(events, want)
 	}
-	put("orders", "z") // is another's
+	put("orders", "z") // belongs to another service
 	put("users", "c")
 	expect(events, "id: ")
 	expect(events, "event: put")
@@ -255,7 +255,7 @@ func TestAWatchTellsWhatThereIsAndWhatChanges(t *testing.T) {
 	expect(again, "id: ")
 	expect(again, "event: put")
 	expect(again, `"id":"b"`)
-	api.Supersede() // and every watch ends, or the server would not
+	api.Supersede() // ends every watch; otherwise the server would not end
 }
 
 func TestAWatchSaysThatItStands(t *testing.T) {

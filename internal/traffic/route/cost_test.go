@@ -12,8 +12,8 @@ import (
 	"github.com/weir-gateway/weir/internal/traffic/route"
 )
 
-// api makes n rules as an API gateway has them: resources of many services
-// under versioned prefixes, some on hosts of tenants, some with conditions.
+// api makes n rules like those of an API gateway: resources of many services under versioned prefixes, some on hosts
+// of tenants, some with conditions.
 func api(n int) []route.Rule[int] {
 	shapes := []struct{ method, host, path string }{
 		{"GET", "", "/api/v1/%s"},
@@ -40,7 +40,7 @@ func api(n int) []route.Rule[int] {
 	return rules
 }
 
-// requests are one for each shape, for the last service of n rules, and misses.
+// requests returns one request for each shape of rule, for the last service of n rules, and some that match no rule.
 func requests(n int) map[string]*route.Query {
 	name := fmt.Sprintf("service-%d", (n-1)/10)
 	list := map[string]*route.Query{}
@@ -64,7 +64,7 @@ func requests(n int) map[string]*route.Query {
 func TestMatchAllocatesNothing(t *testing.T) {
 	rules := api(1000)
 	for i := range rules {
-		if i%3 == 0 { // and a rule before it whose every condition fails at the last
+		if i%3 == 0 { // and a rule before it, all of whose conditions fail at the last moment
 			beaten := rules[i]
 			beaten.Match.Headers = []config.FieldMatch{{Name: "accept", Value: "a/b"}, {Name: "x-beta", Value: "1|2", Regex: true}}
 			beaten.Match.Query = []config.FieldMatch{{Name: "page", Value: "1"}}
@@ -107,8 +107,8 @@ func TestTheCostOfALookupDoesNotGrowWithTheTable(t *testing.T) {
 	}
 }
 
-// Every segment fits three ways, and every rule fails at its last condition: the
-// worst that a path can do is to visit every node once.
+// Every segment matches in three ways, and every rule fails at its last condition. In the worst case, a path visits
+// every node once.
 func TestAHostilePathVisitsNoNodeTwice(t *testing.T) {
 	const depth = 7
 	paths := []string{""}

@@ -11,7 +11,7 @@ import (
 	"github.com/weir-gateway/weir/internal/traffic/route"
 )
 
-// verdicts writes candidates as "verdict NAME: reason".
+// verdicts formats candidates as "verdict NAME: reason".
 func verdicts(list []route.Candidate) []string {
 	var lines []string
 	for _, c := range list {
@@ -75,7 +75,7 @@ func TestExplainTellsWhatCameClosest(t *testing.T) {
 		}
 		var p exchange.Params
 		if _, found := table.Match(q, &p); found {
-			continue // nobody asks
+			continue // not asked for
 		}
 		if got := table.Nearest(q).Closest(); got != tt.closest {
 			t.Errorf("%.60s, for a request: %s\nwant: %s", tt.request, got, tt.closest)
@@ -114,7 +114,7 @@ GET /nothing/like/it
 	}
 }
 
-// Explain must not differ from Match because it goes on after the winner.
+// Explain must not give another result than Match because it goes on after the winner.
 func TestExplainLeavesTheExchangeAlone(t *testing.T) {
 	table := build(t, "GET /{a}/{b}/{c}/{d}/{e}/{f}/{g}/{h}", "GET /**")
 	q := query(t, "GET /1/2/3/4/5/6/7/8")
@@ -128,10 +128,9 @@ func TestExplainLeavesTheExchangeAlone(t *testing.T) {
 	}
 }
 
-// A stranger's typing error must not cost more where there are more routes, and
-// what is near is still found.
+// A client's mistyped path must not cost more with more routes, and routes that are close to it must still be found.
 func TestTheCostOfAMissDoesNotGrowWithTheTable(t *testing.T) {
-	const most = 512 // rules, whatever the table
+	const most = 512 // rules compared, whatever the size of the table
 	for _, n := range []int{100, 1000, 10_000} {
 		texts := []string{"GET /teams/{team}/users", "GET /{team}/settings/colours"}
 		for i := range n {

@@ -14,8 +14,8 @@ import (
 	"github.com/weir-gateway/weir/internal/traffic/route"
 )
 
-// naive is the documented order, read literally: all rules sorted once, each
-// tried on the whole request. It shares no code with the table.
+// naive is the documented order, read literally: all rules are sorted once, and each is tried on the whole request.
+// It shares no code with the table.
 type naive []route.Rule[string]
 
 func (n naive) match(q *route.Query) string {
@@ -31,7 +31,7 @@ func (n naive) match(q *route.Query) string {
 	return ""
 }
 
-// compareHosts: exact, then the longest suffix, a label before a wildcard, none.
+// compareHosts orders hosts: exact hosts first, then the longest suffix, a label before a wildcard, no host last.
 func compareHosts(a, b string) int {
 	rank := func(h string) (int, int, int) {
 		switch {
@@ -49,8 +49,7 @@ func compareHosts(a, b string) int {
 	return cmp.Or(cmp.Compare(a1, b1), cmp.Compare(a2, b2), cmp.Compare(a3, b3), strings.Compare(a, b))
 }
 
-// comparePaths compares segments from the left. A pattern that ends is like a
-// segment between a parameter and the rest.
+// comparePaths compares segments from the left. The end of a pattern sorts between a parameter and a rest segment.
 func comparePaths(a, b string) int {
 	const end = "\x00"
 	as, bs := strings.Split(a+"/"+end, "/")[1:], strings.Split(b+"/"+end, "/")[1:]
@@ -74,7 +73,7 @@ func comparePaths(a, b string) int {
 			return c
 		}
 		if c := strings.Compare(as[i], bs[i]); c != 0 && a1 < 2 {
-			return c // two literals: never for one request
+			return c // two literals: no request matches both
 		}
 	}
 	return 0
@@ -142,12 +141,12 @@ func naiveConditions(r route.Rule[string], q *route.Query) bool {
 	return r.When == nil || r.When(q.Request)
 }
 
-// world makes rules and requests that meet often: few names, many shapes.
+// world makes rules and requests that often match each other: few names, many shapes.
 type world struct{ *rand.Rand }
 
 func (w world) pick(list ...string) string { return list[w.IntN(len(list))] }
 
-// rule makes the i-th rule; its rank is its own, so that the order is decided.
+// rule makes the i-th rule. Each rule has a rank of its own, so that the order is well defined.
 func (w world) rule(t testing.TB, i int) route.Rule[string] {
 	t.Helper()
 	path := ""
@@ -190,7 +189,7 @@ func (w world) query() *route.Query {
 	return q
 }
 
-// disagree holds a random table against the naive matcher.
+// disagree compares a random table with the naive matcher.
 func disagree(t *testing.T, w world) {
 	t.Helper()
 	var rules naive
@@ -226,7 +225,7 @@ func FuzzMatch(f *testing.F) {
 	f.Fuzz(func(t *testing.T, a, b uint64) { disagree(t, world{rand.New(rand.NewPCG(a, b))}) })
 }
 
-// No host, path or method may harm a table, whatever was not normalised.
+// No host, path or method may break a table, even if it was not normalised.
 func FuzzQuery(f *testing.F) {
 	for _, seed := range []string{"/", "/a/b", "*", "", "//", "/a//", "/%", "/a%2"} {
 		f.Add("GET", "a.s.d", seed)

@@ -12,10 +12,9 @@ import (
 	"github.com/weir-gateway/weir/internal/traffic/route"
 )
 
-// rule reads a rule as a file would have it: `GET shop.dev/orders/{id}`, where
-// conditions follow: `header:x-beta=1`, `query:page=1`, `cookie:beta=1`,
-// `when:EXPRESSION`, `rank:1`. A value in slashes is a regular expression, and
-// a path after `=` is exact, after `^` a prefix. Its value is the text itself.
+// rule parses a rule as a file would have it: `GET shop.dev/orders/{id}`. Conditions may follow: `header:x-beta=1`,
+// `query:page=1`, `cookie:beta=1`, `when:EXPRESSION`, `rank:1`. A value in slashes is a regular expression. A path
+// after `=` is exact, and one after `^` is a prefix. The value of the rule is the text itself.
 func rule(t testing.TB, text string) route.Rule[string] {
 	t.Helper()
 	words := strings.Fields(text)
@@ -53,7 +52,7 @@ func addCondition(t testing.TB, r *route.Rule[string], word string) {
 		r.Match.Cookies = append(r.Match.Cookies, f)
 	case "rank":
 		r.Rank = condition
-	case "when": // true where the query's when has the condition's name
+	case "when": // true if the query parameter "when" has the condition's name
 		r.Match.When = &config.Expr{Source: condition}
 		r.When = func(req *http.Request) bool { return strings.Contains(req.URL.Query().Get("when"), condition) }
 	default:
@@ -74,7 +73,7 @@ func build(t testing.TB, texts ...string) *route.Table[string] {
 	return table
 }
 
-// query reads a request: `GET shop.dev/orders/7?page=1 x-beta=1 cookie=a=1`.
+// query parses a request: `GET shop.dev/orders/7?page=1 x-beta=1 cookie=a=1`.
 func query(t testing.TB, text string) *route.Query {
 	t.Helper()
 	words := strings.Fields(text)
@@ -99,8 +98,8 @@ func matched(t testing.TB, table *route.Table[string], request string) string {
 	return got
 }
 
-// Of the rules of each case, all of which fit the request, the first one must
-// win, whichever way round they are written; without it the second, and so on.
+// All rules of a case match the request. The first one must win, in whichever order they are written; without it the
+// second one wins, and so on.
 func TestOrderOfMatch(t *testing.T) {
 	for _, tt := range []struct {
 		why, request string

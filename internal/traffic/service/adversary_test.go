@@ -21,7 +21,7 @@ import (
 	"github.com/weir-gateway/weir/internal/wire/transport"
 )
 
-// ledger is how often each request has come to a server that may have acted on it.
+// ledger counts how often each request has reached a server that may have acted on it.
 type ledger struct {
 	mu    sync.Mutex
 	acted map[string]int
@@ -44,8 +44,8 @@ const idField = "X-Id"
 
 const wellAnswer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
-// adversary serves one connection over HTTP/1.1, and closes it where it returns. next reads a
-// request, and writes it down.
+// adversary serves one connection over HTTP/1.1. The connection is closed when it returns. next reads a request and
+// records it.
 type adversary func(c *net.TCPConn, next func() bool)
 
 func reset(c *net.TCPConn) {
@@ -55,7 +55,7 @@ func reset(c *net.TCPConn) {
 
 func say(c net.Conn, text string) { _, _ = io.WriteString(c, text) }
 
-// after answers one request well, and is bad to whatever comes next on the connection.
+// after answers one request properly, and applies bad to whatever comes next on the connection.
 func after(bad adversary) adversary {
 	return func(c *net.TCPConn, next func() bool) {
 		if next() {
@@ -65,7 +65,7 @@ func after(bad adversary) adversary {
 	}
 }
 
-// accepting runs serve for each connection to an address of its own.
+// accepting listens on an address of its own and runs serve for each connection.
 func accepting(t *testing.T, serve func(*net.TCPConn)) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // of a test
@@ -118,15 +118,15 @@ func (l *ledger) http1(t *testing.T, serve adversary) string {
 	})
 }
 
-// well answers whatever comes.
+// well answers every request properly.
 func well(c *net.TCPConn, next func() bool) {
 	for next() {
 		say(c, wellAnswer)
 	}
 }
 
-// stream is what an adversary does with a request over HTTP/2; false: it closes the connection.
-// acts writes it down, and is left out where the protocol promises that it was not acted on.
+// stream is what an adversary does with a request over HTTP/2; false means that it closes the connection. acts
+// records the request. It is not called if the protocol guarantees that the request was not acted on.
 type stream func(f *http2.Framer, id uint32, acts func()) bool
 
 func (l *ledger) http2(t *testing.T, serve stream) string {
@@ -179,15 +179,15 @@ func resets(code http2.ErrCode, acted bool) stream {
 	}
 }
 
-// Whatever a backend does to its connections: a request that may be repeated survives it, and
-// one that may not is never acted on twice.
+// Whatever a backend does to its connections, a request that may be repeated succeeds, and one that may not is never
+// acted on twice.
 func TestNothingIsActedOnTwice(t *testing.T) {
 	for name, bad := range map[string]struct {
 		http1 adversary
 		http2 stream
-		// untouched: nobody can have acted, so that every request survives.
+		// untouched: the backend cannot have acted, so that every request succeeds.
 		untouched bool
-		times     int // requests, 12 unless said
+		times     int // requests; 0: 12
 	}{
 		"it closes at once":          {http1: func(*net.TCPConn, func() bool) {}},
 		"it resets at once":          {http1: func(c *net.TCPConn, _ func() bool) { reset(c) }},
@@ -224,7 +224,7 @@ func TestNothingIsActedOnTwice(t *testing.T) {
 		"a stream ends calmly":     {http2: resets(http2.ErrCodeEnhanceYourCalm, true)},
 		"a stream ends for no why": {http2: resets(http2.ErrCodeNo, true)},
 		"GOAWAY before it": {http2: func(f *http2.Framer, _ uint32, _ func()) bool {
-			return f.WriteGoAway(0, http2.ErrCodeNo, nil) == nil // closed at once, the word of it could be lost
+			return f.WriteGoAway(0, http2.ErrCodeNo, nil) == nil // if the connection were closed at once, the GOAWAY could be lost
 		}, untouched: true},
 		"GOAWAY before it, with an error": {http2: func(f *http2.Framer, _ uint32, _ func()) bool {
 			return f.WriteGoAway(0, http2.ErrCodeEnhanceYourCalm, nil) != nil
@@ -291,6 +291,6 @@ func TestNothingIsActedOnTwice(t *testing.T) {
 	}
 }
 
-// idle408 is what some servers and balancers say before they close a connection on which no
-// request came for long; it may meet one that is on its way.
+// idle408 is what some servers and load balancers send before they close a connection on which no request came for
+// long. It may cross a request that is on its way.
 const idle408 = "HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"

@@ -72,7 +72,7 @@ func TestABreakerOpensAndLetsOneTry(t *testing.T) {
 			}
 		}
 		sick = true
-		for range 90 { // of 190 in the window, and 100 were well
+		for range 90 { // of 190 in the window, of which 100 succeeded
 			if _, err := ask(t, s, http.MethodGet); err != nil {
 				t.Fatalf("it opened below half: %v", err)
 			}
@@ -80,7 +80,7 @@ func TestABreakerOpensAndLetsOneTry(t *testing.T) {
 	})
 }
 
-// A client that leaves tells nothing of the backend, and another one tries.
+// A client that leaves during its trial says nothing about the backend, and another request is the trial.
 func TestTheOneThatTriesMayLeave(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var hang atomic.Bool
@@ -131,7 +131,7 @@ func TestSwitchingTheBreakerOffClosesIt(t *testing.T) {
 	}
 }
 
-// bounded answers when it is let, and counts how many it has at once.
+// bounded answers when the test lets it, and counts how many requests it has at once.
 type bounded struct {
 	let      chan struct{}
 	now, top atomic.Int64
@@ -201,7 +201,7 @@ func TestBoundsMakeRequestsWait(t *testing.T) {
 	}
 }
 
-// Whoever waits is asked for when there is more room by other endpoints, and gives up when the client leaves.
+// A waiting request is sent when other endpoints bring more room, and gives up when its client leaves.
 func TestWaitingEndsOtherwise(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &bounded{let: make(chan struct{})}
@@ -242,8 +242,8 @@ func TestWaitingEndsOtherwise(t *testing.T) {
 	})
 }
 
-// TestWhoWaitsForRoomIsServedAfterAnEmptySet: those in the line wait for an endpoint then, and
-// may have to wait for room at it again.
+// TestWhoWaitsForRoomIsServedAfterAnEmptySet checks requests in the queue of a service whose endpoints all vanish:
+// they wait for an endpoint then, and may have to wait for room at it again.
 func TestWhoWaitsForRoomIsServedAfterAnEmptySet(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &bounded{let: make(chan struct{})}
@@ -252,7 +252,7 @@ func TestWhoWaitsForRoomIsServedAfterAnEmptySet(t *testing.T) {
 		var wait sync.WaitGroup
 		var served atomic.Int32
 		for i := range 6 {
-			if i == 4 { // the last ones come while there is nobody
+			if i == 4 { // the last ones come while there is no endpoint
 				s.Set(nil)
 				synctest.Wait()
 			}
@@ -287,7 +287,7 @@ func TestWhoWaitsForRoomIsServedAfterAnEmptySet(t *testing.T) {
 	})
 }
 
-// TestALineWhoseBoundIsTakenAwayIsAnswered: a change of the config refuses nobody.
+// TestALineWhoseBoundIsTakenAwayIsAnswered checks that a change of the config makes no waiting request fail.
 func TestALineWhoseBoundIsTakenAwayIsAnswered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &bounded{let: make(chan struct{})}

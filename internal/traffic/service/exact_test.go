@@ -2,4 +2,4 @@
 
 package service
 
-const exact = true // allocations are those of the program as it runs
+const exact = true // the program allocates as it does in production

@@ -2,5 +2,5 @@
 
 package service
 
-// exact is not given: the race detector has pools forget things, and what is poisoned is not used again.
+// exact is false here: the race detector makes pools drop things, and memory that is poisoned is not reused.
 const exact = false

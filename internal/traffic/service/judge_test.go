@@ -35,7 +35,7 @@ func (b endsWith) Read(p []byte) (int, error) {
 
 func (endsWith) Close() error { return nil }
 
-// grpcCall is the answer to a call, whose status comes in the trailer.
+// grpcCall is the answer to a gRPC call, whose status is in the trailer.
 func grpcCall(kind, status string, end error) *http.Response {
 	return &http.Response{
 		StatusCode: http.StatusOK, ProtoMajor: 2, ContentLength: -1, Header: http.Header{"Content-Type": {kind}},
@@ -43,21 +43,21 @@ func grpcCall(kind, status string, end error) *http.Response {
 	}
 }
 
-// opens is a breaker that opens by half of three requests.
+// opens is a breaker that opens when half of three requests fail.
 func opens() *config.Breaker {
 	return &config.Breaker{Failures: 50, Window: 10 * time.Second, Least: 3, Pause: 5 * time.Second}
 }
 
-// What comes of a request is often known only when its answer ends.
+// Whether a request has succeeded is often known only when its answer ends.
 func TestTheEndOfAnAnswerIsJudged(t *testing.T) {
 	broke := &exchange.SendError{Sent: exchange.SentHeadSeen, Err: io.ErrUnexpectedEOF}
 	for name, c := range map[string]struct {
 		answer   func() *http.Response
-		leaves   bool   // the client does, in the middle
+		leaves   bool   // the client leaves halfway
 		talks    bool   // the client goes on sending meanwhile
-		statuses []int  // of outlier; the usual ones unless said
-		why      string // the endpoint is ejected; "": it is not
-		opens    bool   // the breaker does
+		statuses []int  // of the outlier setting; nil: the defaults
+		why      string // why the endpoint is ejected; "": it is not
+		opens    bool   // the breaker opens
 	}{
 		"UNAVAILABLE":           {answer: func() *http.Response { return grpcCall("application/grpc", "14", io.EOF) }, why: "gRPC status UNAVAILABLE", opens: true},
 		"of a conversation":     {answer: func() *http.Response { return grpcCall("application/grpc+proto", "14", io.EOF) }, talks: true, why: "gRPC status UNAVAILABLE", opens: true},
@@ -133,7 +133,7 @@ func TestTheEndOfAnAnswerIsJudged(t *testing.T) {
 	}
 }
 
-// Over real connections, with the trailer after the content and with a stream that is reset.
+// The same over real connections, with the trailer after the content and with a stream that is reset.
 func TestTheEndOfARealCallIsJudged(t *testing.T) {
 	for name, c := range map[string]struct {
 		end func(http.ResponseWriter)
@@ -183,8 +183,8 @@ func TestTheEndOfARealCallIsJudged(t *testing.T) {
 	}
 }
 
-// A stream may last for hours: who is on trial by it, an ejected endpoint or a service whose
-// breaker is open, is believed when it has lasted for a while.
+// A stream may last for hours. An ejected endpoint or a service with an open breaker that is on trial with such a
+// stream counts as recovered once the stream has lasted for a while.
 func TestAStreamThatLastsProves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var answer func() *http.Response
@@ -229,7 +229,7 @@ func TestAStreamThatLastsProves(t *testing.T) {
 	})
 }
 
-// Whatever becomes of the request that tries, another one may try after it.
+// Whatever happens to the request on trial, another one may be on trial after it.
 func TestATrialIsGivenBack(t *testing.T) {
 	for name, end := range map[string]func(s *service.Service) (answer func() (*http.Response, error), after func(*http.Response)){
 		"a panic": func(*service.Service) (func() (*http.Response, error), func(*http.Response)) {
@@ -314,7 +314,7 @@ func TestATrialIsGivenBack(t *testing.T) {
 	}
 }
 
-// An ejected endpoint is proved by another request where the first one panics.
+// If the request that would prove an ejected endpoint panics, another request proves it.
 func TestAProofThatPanicsIsGivenBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBackends()
@@ -347,13 +347,12 @@ func TestAProofThatPanicsIsGivenBack(t *testing.T) {
 	})
 }
 
-// What is known in the end costs nothing on the way: a request of which nothing else is asked
-// makes what it made before anybody judged it.
+// Judging at the end costs nothing on the way: a plain request allocates what it did before requests were judged.
 func TestARequestAllocatesLittle(t *testing.T) {
 	res := response(http.StatusOK, "")
 	s := newService(road(func(*http.Request) (*http.Response, error) { return res, nil }), 2, config.Timeouts{}, endpoints("a:1", "b:1", "c:1")...)
 	req, x := request("GET", "")
-	const most = 3 // the attempt with its request, the body that tells its end, and what it tells that to
+	const most = 3 // the attempt with its request, the body that reports its end, and the receiver of that report
 	if n := testing.AllocsPerRun(200, func() {
 		x.Attempts = x.Attempts[:0]
 		got, err := s.RoundTrip(req)

@@ -39,7 +39,7 @@ func ask(t *testing.T, s http.RoundTripper, method string) (*http.Response, erro
 	return res, err
 }
 
-// Whoever fails at once looks fast, and must not get more for that, whatever the failure is.
+// An endpoint that fails at once looks fast. It must not get more requests for that, whatever the failure is.
 func TestWhoFailsAtOnceIsLeftAlone(t *testing.T) {
 	grpc := func(head, trailer string) *http.Response {
 		res := response(http.StatusOK, "")
@@ -53,7 +53,7 @@ func TestWhoFailsAtOnceIsLeftAlone(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		answer func() (*http.Response, error)
-		most   int // of 300 requests that it may get; its fair share is 100
+		most   int // of 300 requests; its fair share is 100
 		least  int
 	}{
 		"no connection": {answer: func() (*http.Response, error) {
@@ -92,7 +92,8 @@ func TestWhoFailsAtOnceIsLeftAlone(t *testing.T) {
 	}
 }
 
-// The time that a client takes for its body, and one that leaves, are not the endpoint's.
+// The time that a client takes to send its body does not count as the endpoint's latency, nor does a client that
+// leaves.
 func TestWhatTheClientTakesIsNoLatency(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := balanced(road(func(r *http.Request) (*http.Response, error) {
@@ -131,7 +132,7 @@ func TestWhatTheClientTakesIsNoLatency(t *testing.T) {
 	})
 }
 
-// Whoever has clients leave before it answers takes at least so long.
+// If clients leave before an endpoint answers, its latency is at least as long as they waited.
 func TestAnEndpointWhoseClientsLeaveIsSlow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := balanced(road(func(r *http.Request) (*http.Response, error) {
@@ -160,7 +161,7 @@ func TestAnEndpointWhoseClientsLeaveIsSlow(t *testing.T) {
 	})
 }
 
-// Another way to choose is no other service: what is under way is counted on.
+// A change of the way to choose does not make it another service: requests that are under way stay counted.
 func TestTuningKeepsWhatIsKnown(t *testing.T) {
 	s := balanced(road(func(*http.Request) (*http.Response, error) { return response(http.StatusOK, "ok"), nil }), balance.Settings{Way: balance.LeastRequests}, "a:1", "b:1")
 	var open []*http.Response
@@ -188,7 +189,8 @@ func TestTuningKeepsWhatIsKnown(t *testing.T) {
 	}
 }
 
-// The pick and its pause count a request in, which every end must count out.
+// A request is counted as in flight when an endpoint is picked and while it pauses. However the request ends, it must
+// be uncounted.
 func TestNoEndLeavesARequestCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := service.New(service.Options{
@@ -222,8 +224,8 @@ func TestNoEndLeavesARequestCounted(t *testing.T) {
 	})
 }
 
-// Over a real connection the status of a call comes in the trailer, after its body: that is
-// where the endpoint's failure is seen, and nothing is held back for it.
+// Over a real connection the status of a gRPC call is in the trailer, after its body. The endpoint's failure is seen
+// there, and nothing is held back for it.
 func TestTheTrailerOfARealCallIsSeen(t *testing.T) {
 	var calls [2]atomic.Int64
 	var list []discovery.Endpoint
@@ -253,7 +255,7 @@ func TestTheTrailerOfARealCallIsSeen(t *testing.T) {
 			t.Fatalf("%v", err)
 		}
 	}
-	if got := calls[0].Load(); got > 5 { // each failure counts for half a second at least
+	if got := calls[0].Load(); got > 5 { // each failure counts for at least half a second
 		t.Errorf("of 100 calls %d went to who is UNAVAILABLE", got)
 	}
 }

@@ -19,7 +19,7 @@ import (
 	"github.com/weir-gateway/weir/internal/discovery"
 )
 
-// empty is the body of an answer, whose client tells its end and its release as wire/http1's does.
+// empty is the body of an answer. Its client reports its end and its release, as wire/http1's client does.
 type empty struct {
 	ending exchange.Returning
 	ended  bool
@@ -43,12 +43,12 @@ func (b *empty) Release() bool {
 	return true
 }
 
-// roadOf is a transport that answers with whatever made gives.
+// roadOf is a transport made of a function.
 type roadOf func(*http.Request) (*http.Response, error)
 
 func (r roadOf) RoundTrip(req *http.Request) (*http.Response, error) { return r(req) }
 
-// reuser is a service whose attempts may be used again, and which keeps what it has sent.
+// reuser makes a service whose attempts may be reused, and calls sent with each request that the service sends.
 func reuser(tb testing.TB, sent func(*http.Request)) *Service {
 	tb.Helper()
 	s := New(Options{
@@ -64,7 +64,7 @@ func reuser(tb testing.TB, sent func(*http.Request)) *Service {
 	return s
 }
 
-// asking asks s and ends the answer; released tells whether nobody has it any more.
+// asking sends req to s and ends the answer; released says whether nothing holds the answer any more.
 func asking(tb testing.TB, s *Service, req *http.Request, released bool) *attempt {
 	tb.Helper()
 	res, err := s.RoundTrip(req)
@@ -91,7 +91,7 @@ func plainRequest(tb testing.TB) *http.Request {
 	return req
 }
 
-// laden is a request of which every field is set that can be.
+// laden is a request with every field set that can be.
 func laden(tb testing.TB) *http.Request {
 	tb.Helper()
 	req := plainRequest(tb)
@@ -105,12 +105,12 @@ func laden(tb testing.TB) *http.Request {
 	return req
 }
 
-// again asks until an attempt is used a second time, and gives what was sent then.
+// again sends requests until an attempt is reused, and returns what was sent with it.
 func again(t *testing.T, first, second func() *http.Request) (sent http.Request, used *attempt) {
 	t.Helper()
 	var got *http.Request
 	s := reuser(t, func(req *http.Request) { got = req })
-	const tries = 1000 // pools forget some things while races are looked for
+	const tries = 1000 // under the race detector, pools drop some things
 	for range tries {
 		one := asking(t, s, first(), true)
 		two := asking(t, s, second(), false)
@@ -122,7 +122,7 @@ func again(t *testing.T, first, second func() *http.Request) (sent http.Request,
 	return http.Request{}, nil
 }
 
-// Of the request before nothing is left in what is sent by an attempt that is used again, nor in the attempt.
+// Nothing of the previous request is left in a reused attempt, nor in what it sends.
 func TestAnAttemptThatIsUsedAgainShowsNothingOfTheOneBefore(t *testing.T) {
 	if poison.On {
 		t.Skip("none is used again")
@@ -146,7 +146,8 @@ func TestAnAttemptThatIsUsedAgainShowsNothingOfTheOneBefore(t *testing.T) {
 	}
 }
 
-// What is kept for the next request belongs to nobody: no service that has ended, no content, no text of a head.
+// What is kept for the next request refers to nothing that belongs to others: no service that has ended, no content,
+// no text of a head.
 func TestAnAttemptThatWaitsForItsNextUseHoldsNothing(t *testing.T) {
 	if poison.On {
 		t.Skip("it is scrambled")
@@ -159,7 +160,7 @@ func TestAnAttemptThatWaitsForItsNextUseHoldsNothing(t *testing.T) {
 		a.told || a.proves || a.counted || a.trial != noTrial || a.head != (finding{}) || a.own.url != (url.URL{}) {
 		t.Errorf("%+v", a)
 	}
-	held := []string{"Proto", "ProtoMajor", "ProtoMinor", "ContentLength", "Close", "URL"} // numbers, and what is the attempt's
+	held := []string{"Proto", "ProtoMajor", "ProtoMinor", "ContentLength", "Close", "URL"} // numbers, and what belongs to the attempt
 	for v, i := reflect.ValueOf(&a.own.out).Elem(), 0; i < v.NumField(); i++ {
 		if field := v.Type().Field(i); field.IsExported() && !slices.Contains(held, field.Name) && !v.Field(i).IsZero() {
 			t.Errorf("%s is %v", field.Name, v.Field(i))
@@ -170,8 +171,8 @@ func TestAnAttemptThatWaitsForItsNextUseHoldsNothing(t *testing.T) {
 	}
 }
 
-// Who sends a request sets these, or net/http gives them a meaning for servers alone. A field that comes with a later version of
-// Go has to be carried or named here.
+// The code that sends a request sets these fields, or net/http gives them a meaning for servers only. If a later
+// version of Go adds a field, it has to be copied or named here.
 func TestAllThatClientsSendOfARequestIsCarried(t *testing.T) {
 	forServers := []string{"Form", "PostForm", "MultipartForm", "RemoteAddr", "RequestURI", "TLS", "Cancel", "Response", "Pattern"}
 	var out http.Request
@@ -188,7 +189,7 @@ func TestAllThatClientsSendOfARequestIsCarried(t *testing.T) {
 	}
 }
 
-// An attempt is left to the collector where somebody may have it yet.
+// An attempt that something may still hold is left to the garbage collector.
 func TestAnAttemptIsNotUsedAgainThatSomebodyMayHave(t *testing.T) {
 	held := func(do func(a *attempt)) *attempt {
 		s := reuser(t, func(*http.Request) {})
@@ -215,7 +216,7 @@ func TestAnAttemptIsNotUsedAgainThatSomebodyMayHave(t *testing.T) {
 	}
 }
 
-// The poisoned build overwrites what others may have kept.
+// The poisoned build overwrites memory that others may have kept.
 func TestWhatAnAttemptHasSentIsPoisoned(t *testing.T) {
 	var sent *http.Request
 	var to *url.URL
@@ -226,7 +227,7 @@ func TestWhatAnAttemptHasSentIsPoisoned(t *testing.T) {
 	}
 }
 
-// lentBy gives a request as the proxy lends it, which nobody has but the service, and its context.
+// lentBy returns a request as the proxy lends it, which only the service holds, and its context.
 func lentBy(tb testing.TB, req *http.Request) (*http.Request, *exchange.OutContext) {
 	tb.Helper()
 	x := new(exchange.Exchange)
@@ -238,8 +239,8 @@ func lentBy(tb testing.TB, req *http.Request) (*http.Request, *exchange.OutConte
 	return req, ctx
 }
 
-// The request that the service was lent is sent itself by the first attempt, in whose context it is until that is released. Then it is in
-// its own again.
+// The first attempt sends the very request that was lent to the service. Until it is released, that request has the
+// attempt's context. After that it has its own again.
 func TestTheFirstAttemptSendsTheRequestThatWasLent(t *testing.T) {
 	var sent *http.Request
 	s := reuser(t, func(req *http.Request) { sent = req })
@@ -274,7 +275,7 @@ func TestAnAttemptWithoutALimitDoesNotEnd(t *testing.T) {
 	}
 }
 
-// What has to be another one for each attempt is sent in a copy, and the request stays what it was.
+// A request that must differ for each attempt is sent as a copy, and the original stays as it was.
 func TestARequestIsCopiedThatCannotBeSentItself(t *testing.T) {
 	for name, c := range map[string]struct {
 		with    func(*http.Request)
@@ -311,8 +312,8 @@ func TestARequestIsCopiedThatCannotBeSentItself(t *testing.T) {
 	}
 }
 
-// Nobody has said that whoever had the attempt before the last one has given it up: it has ended for him, and its memory, and that of
-// the request, belong to nobody else afterwards.
+// Nothing has confirmed that the holder of the first attempt has given it up. The attempt has ended for that holder,
+// but its memory, and that of the request, must not be reused.
 func TestALentRequestThatIsTriedAgainIsNotUsedAgain(t *testing.T) {
 	var sent []*http.Request
 	s := reuser(t, func(req *http.Request) { sent = append(sent, req) })
@@ -324,7 +325,7 @@ func TestALentRequestThatIsTriedAgainIsNotUsedAgain(t *testing.T) {
 		}
 		return res, err
 	})
-	s.Set([]discovery.Endpoint{{Address: "a:1", Weight: 1}, {Address: "b:1", Weight: 1}}) // so that the second one need not wait
+	s.Set([]discovery.Endpoint{{Address: "a:1", Weight: 1}, {Address: "b:1", Weight: 1}}) // so that the second attempt need not wait
 	req, ctx := lentBy(t, plainRequest(t))
 	asking(t, s, req, true)
 	if len(sent) != 2 || sent[0] != req || sent[1] == req || sent[1].URL == req.URL {
@@ -338,7 +339,7 @@ func TestALentRequestThatIsTriedAgainIsNotUsedAgain(t *testing.T) {
 	}
 }
 
-// What comes late of an attempt, as its release, does not count against the one that uses its memory.
+// A late event of an attempt, such as its release, does not count against the attempt that reuses its memory.
 func TestEachAttemptIsCountedOutOnce(t *testing.T) {
 	s := reuser(t, func(*http.Request) {})
 	for range 100 {
@@ -354,13 +355,13 @@ func TestEachAttemptIsCountedOutOnce(t *testing.T) {
 	}
 }
 
-// come is the body of an answer that has come with its head.
+// come is the body of an answer that has arrived with its head.
 type come struct{ empty }
 
 func (*come) Whole() bool { return true }
 
-// An answer that has come as a whole is judged with its head, for its end can tell nothing more; any other one at its end. Each is
-// judged once, and is under way until its end.
+// An answer that has arrived whole is judged with its head, because its end can reveal nothing more. Any other answer
+// is judged at its end. Each is judged once, and counts as under way until its end.
 func TestAnAnswerThatHasComeIsJudgedWithItsHead(t *testing.T) {
 	for comes, body := range map[bool]io.ReadCloser{true: new(come), false: new(empty)} {
 		s := reuser(t, nil)
@@ -385,7 +386,7 @@ func TestAnAnswerThatHasComeIsJudgedWithItsHead(t *testing.T) {
 	}
 }
 
-// A request through a service takes no memory of its own where its answer is released.
+// A request through a service allocates nothing if its answer is released.
 func TestAReleasedRequestNeedsNoMemory(t *testing.T) {
 	s, body := reuser(t, nil), new(empty)
 	res := &http.Response{StatusCode: http.StatusOK, ProtoMajor: 1, Body: body}

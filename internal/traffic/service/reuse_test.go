@@ -22,8 +22,8 @@ import (
 	"github.com/weir-gateway/weir/internal/wire/transport"
 )
 
-// Over real connections, and for so long that the client looks at the contexts of requests several times, each request is
-// answered for itself, though attempts are used again.
+// Although attempts are reused, each request gets its own answer. The test uses real connections, and lasts long
+// enough for the client to look at the contexts of requests several times.
 func TestRequestsThatUseTheSameMemoryAreAnsweredEachForItself(t *testing.T) {
 	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		content, _ := io.ReadAll(r.Body)
@@ -72,7 +72,7 @@ func TestRequestsThatUseTheSameMemoryAreAnsweredEachForItself(t *testing.T) {
 	}
 }
 
-// askWith sends the i-th request of a client; every third one has content, and every fourth a host of its own.
+// askWith sends a client's i-th request. Every third request has content, and every fourth a host of its own.
 func askWith(t *testing.T, s *service.Service, client, i int) (res *http.Response, want string) {
 	t.Helper()
 	method, content, host, path, of := http.MethodGet, "", "weir", fmt.Sprintf("/%d/%d?q=%d", client, i, i), fmt.Sprint(client, "-", i)
@@ -90,7 +90,7 @@ func askWith(t *testing.T, s *service.Service, client, i int) (res *http.Respons
 		host = "other.example"
 	}
 	if i%6 == 0 {
-		req.GetBody = nil // it comes as it is read
+		req.GetBody = nil // the content is read only once
 	}
 	req.Host, req.Header = host, exchange.Ordered("X-Of", of)
 	if res, err = s.RoundTrip(exchange.With(req, &exchange.Exchange{})); err != nil {
@@ -100,13 +100,13 @@ func askWith(t *testing.T, s *service.Service, client, i int) (res *http.Respons
 	return res, strings.Join([]string{method, host, path, of, content}, " ")
 }
 
-// An attempt whose memory had an answer that came whole with its head, and was judged with that, waits for the end of its own
-// answer, whether its request is the trial of a breaker or any other one.
+// An attempt may reuse memory of one whose answer arrived whole with its head and was judged with it. It waits for
+// the end of its own answer all the same, whether or not its request is the trial of a breaker.
 func TestAnAnswerThatBreaksOffCountsWhateverTheMemoryOfItsAttemptHadBefore(t *testing.T) {
 	if *engine != string(config.OwnEngine) || poison.On {
 		t.Skip("no attempt is used again")
 	}
-	backends := []string{breaking(t), breaking(t)} // for the last one is never ejected
+	backends := []string{breaking(t), breaking(t)} // two, because the last one is never ejected
 	connections, err := transport.New(transport.Options{Engine: config.OwnEngine})
 	if err != nil {
 		t.Fatal(err)
@@ -114,7 +114,7 @@ func TestAnAnswerThatBreaksOffCountsWhateverTheMemoryOfItsAttemptHadBefore(t *te
 	defer connections.CloseIdle()
 	for name, before := range map[string]int{"a request": http.StatusOK, "a trial": http.StatusServiceUnavailable} {
 		t.Run(name, func(t *testing.T) {
-			const tries = 1000 // pools forget some things while races are looked for
+			const tries = 1000 // under the race detector, pools drop some things
 			for range tries {
 				if breaksOff(t, connections, backends, before) {
 					return
@@ -125,7 +125,8 @@ func TestAnAnswerThatBreaksOffCountsWhateverTheMemoryOfItsAttemptHadBefore(t *te
 	}
 }
 
-// breaking gives the address of a backend that answers with the status of the path, and breaks its answer off where that is 206.
+// breaking returns the address of a backend that answers with the status in the path, and breaks its answer off if
+// that is 206.
 func breaking(t *testing.T) (address string) {
 	t.Helper()
 	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -145,8 +146,9 @@ func breaking(t *testing.T) (address string) {
 	return backend.Listener.Addr().String()
 }
 
-// breaksOff sends requests that are answered whole, the last one with a status, which opens the breaker where it is a failure,
-// and one whose answer breaks off. It tells whether that had the attempt of the one before.
+// breaksOff sends requests that are answered whole, and then one whose answer breaks off. The last of the whole
+// answers has status before, which opens the breaker if it counts as a failure. It returns whether the broken request
+// reused the attempt of the previous one.
 func breaksOff(t *testing.T, connections http.RoundTripper, backends []string, before int) (again bool) {
 	t.Helper()
 	s := service.New(service.Options{
@@ -160,7 +162,7 @@ func breaksOff(t *testing.T, connections http.RoundTripper, backends []string, b
 	defer s.Close()
 	s.Set(endpoints(backends...))
 	var used *http.Request
-	for _, status := range []int{http.StatusOK, http.StatusOK, before} { // an attempt that has dialled is not used again
+	for _, status := range []int{http.StatusOK, http.StatusOK, before} { // an attempt that has dialled is not reused
 		res := askFor(t, s, status)
 		whole, ok := res.Body.(interface{ Whole() bool })
 		if content, err := io.ReadAll(res.Body); err != nil || string(content) != "whole" || !ok {
@@ -188,11 +190,11 @@ func breaksOff(t *testing.T, connections http.RoundTripper, backends []string, b
 	if ejected != 1 || !now.Resting {
 		t.Fatalf("the memory was used before: %t; %d endpoints are ejected, the breaker is open: %t", again, ejected, now.Resting)
 	}
-	exchange.Discard(askFor(t, s, http.StatusOK)) // the next one may try
+	exchange.Discard(askFor(t, s, http.StatusOK)) // the next request may be the trial
 	return again
 }
 
-// askFor asks for an answer with a status, as soon as the breaker of s lets one try.
+// askFor requests an answer with a status as soon as the breaker of s lets a request through.
 func askFor(t *testing.T, s *service.Service, status int) *http.Response {
 	t.Helper()
 	for began := time.Now(); time.Since(began) < 10*time.Second; runtime.Gosched() {

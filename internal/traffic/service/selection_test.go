@@ -24,10 +24,10 @@ import (
 	"github.com/weir-gateway/weir/internal/traffic/service/balance"
 )
 
-// backends stand in for endpoints, by address: what they answer to requests and to checks.
+// backends stand in for endpoints, by address: they answer requests and checks.
 type backends struct {
 	mu     sync.Mutex
-	status map[string]int   // of requests; 200 unless said
+	status map[string]int   // of requests; 200 if not set
 	broken map[string]error // of requests
 	sick   map[string]error // of checks
 	asked  []string         // by requests
@@ -69,7 +69,7 @@ func (b *backends) set(change func()) {
 	change()
 }
 
-// since gives who was asked since it was called last, in the order of their names.
+// since returns which addresses were asked since the last call, sorted by name.
 func (b *backends) since() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -81,7 +81,7 @@ func (b *backends) since() string {
 	return strings.TrimPrefix(fmt.Sprint(counts), "map")
 }
 
-// names are those of all who were asked.
+// names returns the addresses that were asked.
 func (b *backends) names() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -98,10 +98,10 @@ func tcpCheck() *health.Check {
 	return c
 }
 
-// inTurn asks one after the other, for the way that is usual avoids whoever fails.
+// inTurn uses round robin, because the default way avoids endpoints that fail.
 var inTurn = service.Balance{Settings: balance.Settings{Way: balance.RoundRobin}}
 
-// selected makes a service by rules.
+// selected makes a service with these rules.
 func selected(b *backends, rules service.Selection, log *slog.Logger) *service.Service {
 	rules.Caller = b
 	return service.New(service.Options{Name: "users", Transport: b, Retry: config.Retry{Attempts: 2}, Balance: inTurn, Selection: rules, Log: log})
@@ -109,7 +109,7 @@ func selected(b *backends, rules service.Selection, log *slog.Logger) *service.S
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
-// get sends requests one after the other and gives how many had which status or code.
+// get sends n requests one after the other and returns how many had which status or code.
 func get(s *service.Service, n int) string {
 	got := map[string]int{}
 	for range n {
@@ -148,14 +148,14 @@ func conditions(at ...discovery.Condition) []discovery.Endpoint {
 	return list
 }
 
-// The order in which a service falls back.
+// The order in which a service falls back to other endpoints.
 func TestWhoIsAsked(t *testing.T) {
 	const ready, draining, notReady = discovery.Ready, discovery.Draining, discovery.NotReady
 	for name, c := range map[string]struct {
 		list   []discovery.Endpoint
 		sick   []string
 		panics int
-		asked  string // of 300 requests, those who got some
+		asked  string // those that got some of 300 requests
 		mode   service.Mode
 	}{
 		"those that are ready":                             {conditions(ready, draining, ready, notReady), nil, 50, "a c", service.AsksHealthy},
@@ -197,7 +197,7 @@ func TestWhoIsAsked(t *testing.T) {
 	}
 }
 
-// TestAnEndpointThatIsSickGetsNothingAndIsTakenBack is the life of one endpoint with a check.
+// TestAnEndpointThatIsSickGetsNothingAndIsTakenBack follows the life of one endpoint with a check.
 func TestAnEndpointThatIsSickGetsNothingAndIsTakenBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, checkers := newBackends(), health.NewCheckers(0, nil)
@@ -246,8 +246,8 @@ level=INFO msg="endpoint is gone" endpoint=b:1 id="" was=healthy in_flight=0
 	})
 }
 
-// What comes later is asked only when its first check was answered well, also where most of
-// what there is starts slowly.
+// An endpoint that is added later gets requests only after its first check has succeeded, even if most endpoints are
+// still starting.
 func TestANewEndpointIsNotAskedBeforeItsFirstCheck(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, checkers := newBackends(), health.NewCheckers(0, nil)
@@ -285,7 +285,7 @@ func TestRequestsWaitForTheFirstCheck(t *testing.T) {
 		if got := get(s, 1); got != "[200:1]" {
 			t.Error(got)
 		}
-		// Three checks, then it is known that it is sick, and there is nobody else.
+		// After three checks the endpoint is known to be sick, and there is no other.
 		if took := time.Since(begin); took < 800*time.Millisecond || took > 1300*time.Millisecond {
 			t.Errorf("it took %s", took)
 		}
@@ -295,7 +295,7 @@ func TestRequestsWaitForTheFirstCheck(t *testing.T) {
 	})
 }
 
-// A check that is new or another one takes nobody out before it has said something.
+// A new or changed check takes no endpoint out before it has a result.
 func TestAnotherCheckChangesNothingByItself(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, checkers := newBackends(), health.NewCheckers(0, nil)
@@ -338,7 +338,7 @@ func TestWhatEjects(t *testing.T) {
 	for name, c := range map[string]struct {
 		status int
 		err    error
-		why    string // "": it does not
+		why    string // "": it does not eject
 	}{
 		"status 503":              {503, nil, "5 failures in a row: status 503"},
 		"status 500":              {500, nil, ""},
@@ -378,7 +378,7 @@ func TestWhatEjects(t *testing.T) {
 	}
 }
 
-// The client's own end says nothing of an endpoint.
+// A client that ends its own request says nothing about the endpoint.
 func TestAClientThatLeavesEjectsNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := service.New(service.Options{Name: "users", Balance: inTurn, Log: quiet(), Selection: outlier(func(*config.Outlier) {}), Transport: road(func(r *http.Request) (*http.Response, error) {
@@ -426,7 +426,7 @@ func TestAShareOfFailuresEjects(t *testing.T) {
 	})
 }
 
-// One endpoint is always left, and a share of them where that is more.
+// At least one endpoint always stays in use, or a share of them if that is more.
 func TestNotAllAreEjected(t *testing.T) {
 	for addresses, most := range map[string]int{"a": 0, "ab": 1, "abc": 1, "abcd": 2, "abcdefghij": 5} {
 		synctest.Test(t, func(t *testing.T) {
@@ -448,8 +448,8 @@ func TestNotAllAreEjected(t *testing.T) {
 	}
 }
 
-// An ejected endpoint gets one request to prove itself, which may fail without anybody
-// noticing, and is left alone for twice as long each time.
+// An ejected endpoint gets one request to prove itself. If that request fails, the client does not notice it. The
+// endpoint is left alone for twice as long each time.
 func TestAnEjectedEndpointProvesItself(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBackends()
@@ -492,7 +492,8 @@ func TestAnEjectedEndpointProvesItself(t *testing.T) {
 	})
 }
 
-// A check tries what failed where connections did, so that its word counts, once. Of answers it knows nothing.
+// A check tries to connect, so that its success counts as proof, once, if an endpoint was ejected for lost
+// connections. Of answers the check knows nothing.
 func TestGoodChecksEndAnEjectionForLostConnections(t *testing.T) {
 	for name, c := range map[string]struct {
 		fails func(b *backends)
@@ -527,7 +528,7 @@ func TestGoodChecksEndAnEjectionForLostConnections(t *testing.T) {
 			if !c.early {
 				return
 			}
-			get(s, 20)                   // one of them proves that the checks do not tell the truth
+			get(s, 20)                   // one of them shows that the checks are wrong
 			time.Sleep(30 * time.Second) //nolint:forbidigo // virtual
 			if e := s.Status().Endpoints[0]; e.State != service.Ejected || e.Proving {
 				t.Errorf("%s: after a proof that failed: %+v", name, e)
@@ -542,7 +543,7 @@ func TestGoodChecksEndAnEjectionForLostConnections(t *testing.T) {
 	}
 }
 
-// Requests that could not be sent again do not prove anybody, unless no other ones come.
+// A request that could not be sent again does not prove an endpoint, unless no other requests come.
 func TestAPostDoesNotProveAnEndpointAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBackends()
@@ -626,7 +627,7 @@ func TestAWaitHasAnEnd(t *testing.T) {
 	})
 }
 
-// The instance that follows at an address is another one.
+// An instance that takes over an address is a new endpoint.
 func TestAnotherInstanceAtAnAddressIsAnother(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBackends()

@@ -26,7 +26,7 @@ import (
 	"github.com/weir-gateway/weir/internal/wire/transport"
 )
 
-// engine is what speaks HTTP/1.1 with endpoints in these tests, which ask the same of each.
+// engine is what speaks HTTP/1.1 with endpoints in these tests. They demand the same of each engine.
 var engine = flag.String("engine", string(config.OwnEngine), "the engine: std or own")
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -68,8 +68,7 @@ func request(method, body string) (*http.Request, *exchange.Exchange) {
 	return exchange.With(req, x), x
 }
 
-// The transport is told of the other way to an endpoint and of its name; everybody else
-// of its address.
+// The transport is told an endpoint's fallback address and its name; everything else uses its address.
 func TestAnEndpointIsMoreThanItsAddress(t *testing.T) {
 	e := discovery.Endpoint{Address: "[2001:db8::1]:80", Fallback: "192.0.2.1:80", Name: "users.internal", Weight: 1}
 	var host string
@@ -101,7 +100,7 @@ func code(err error) string {
 	return ""
 }
 
-// Each error of the first attempt, and whether another may follow.
+// Each error of the first attempt, and whether another attempt may follow.
 func TestWhatIsTriedAgain(t *testing.T) {
 	dial := &exchange.SendError{Dial: true, Sent: exchange.SentNothing, Err: errors.New("refused")}
 	nothing := &exchange.SendError{Sent: exchange.SentNothing, Reused: true, Err: errors.New("closed")}
@@ -112,10 +111,10 @@ func TestWhatIsTriedAgain(t *testing.T) {
 	for name, c := range map[string]struct {
 		method, key string
 		err         error
-		status      int // of the first response, where err is nil
+		status      int // of the first response, if err is nil
 		again       bool
-		unsent      bool   // the policy is that of a composition's write
-		fault       string // where it is not tried again
+		unsent      bool   // the policy is the one for writes of a composition
+		fault       string // if it is not tried again
 	}{
 		"POST, dial failed":             {method: "POST", err: dial, again: true},
 		"POST, nothing was sent":        {method: "POST", err: nothing, again: true},
@@ -247,13 +246,13 @@ func TestASlowHeadIsGivenUpAndTriedElsewhereOnlyWhereTheConfigSaysSo(t *testing.
 	})
 }
 
-// withBodyRead has nothing left to send, so that the wait for the head begins.
+// withBodyRead makes a request with its body read to the end, so that the wait for the response head begins.
 func withBodyRead(r *http.Request) *http.Request {
 	r.Body = http.NoBody
 	return r
 }
 
-// The time that a client takes for its body is not the backend's.
+// The time that a client takes to send its body does not count against the backend.
 func TestTheHeadIsWaitedForOnceTheRequestWasSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newService(road(func(r *http.Request) (*http.Response, error) {
@@ -267,7 +266,7 @@ func TestTheHeadIsWaitedForOnceTheRequestWasSent(t *testing.T) {
 		}), 0, config.Timeouts{Head: time.Second}, endpoints("a:1")...)
 		in, out := io.Pipe()
 		go func() {
-			<-time.After(time.Hour) // of the bubble's clock
+			<-time.After(time.Hour) // on the bubble's clock
 			_ = out.Close()
 		}()
 		req, _ := request("POST", "")
@@ -355,7 +354,7 @@ func TestInFlightLastsAsLongAsTheBody(t *testing.T) {
 	}
 }
 
-// tunnelBody is an upgraded connection that tells its end.
+// tunnelBody is an upgraded connection that reports its end.
 type tunnelBody struct {
 	io.ReadWriteCloser
 
@@ -414,7 +413,7 @@ func TestABodyOfAnAbandonedAttemptLosesNothing(t *testing.T) {
 	tries := 0
 	s := newService(road(func(r *http.Request) (*http.Response, error) {
 		if tries++; tries == 1 {
-			stray.Go(func() { // as HTTP/2 transports do, it still reads when the attempt has failed
+			stray.Go(func() { // like an HTTP/2 transport, it still reads after the attempt has failed
 				close(reading)
 				_, _ = io.Copy(io.Discard, r.Body)
 			})
@@ -485,7 +484,7 @@ func TestManyAtOnceWhileEndpointsChange(t *testing.T) {
 	}
 }
 
-// TestWhoDrainsIsAskedOnlyWhereNobodyIsReady is the order of KEP-1669.
+// TestWhoDrainsIsAskedOnlyWhereNobodyIsReady checks the order of KEP-1669.
 func TestWhoDrainsIsAskedOnlyWhereNobodyIsReady(t *testing.T) {
 	in := func(address string, c discovery.Condition) discovery.Endpoint {
 		return discovery.Endpoint{Address: address, Weight: 1, Condition: c}

@@ -8,8 +8,8 @@ import (
 	"github.com/weir-gateway/weir/internal/discovery"
 )
 
-// BenchmarkOneOfManyEndpointsIsReplaced is what a set of 20,000 takes of which one is new: that many have a service's
-// pods in the largest clusters. What is as before is not worked out anew.
+// BenchmarkOneOfManyEndpointsIsReplaced measures a new set of 20,000 endpoints of which one is new. That is how many
+// pods a service has in the largest clusters. What has not changed is not computed again.
 func BenchmarkOneOfManyEndpointsIsReplaced(b *testing.B) {
 	lists := [2][]discovery.Endpoint{}
 	for i := range 20_000 {
@@ -40,7 +40,7 @@ func TestOnlyWhatIsNewIsWorkedOut(t *testing.T) {
 	before := arrange(list, nil, 1)
 	for name, c := range map[string]struct {
 		list []discovery.Endpoint
-		from []int // the places in before whose states these have; -1: none
+		from []int // indexes in before of the endpoints whose states these share; -1: none
 	}{
 		"the same":           {list, []int{0, 1, 2}},
 		"another order":      {[]discovery.Endpoint{list[2], list[0], list[1]}, []int{2, 0, 1}},

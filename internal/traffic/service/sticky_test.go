@@ -16,8 +16,8 @@ import (
 	"github.com/weir-gateway/weir/internal/traffic/service/balance"
 )
 
-// browse sends a request with a cookie through the whole exchange, and gives who answered
-// and what cookie was set.
+// browse sends a request with a cookie through the whole exchange, and returns which endpoint answered and which
+// cookie was set.
 func browse(t *testing.T, s http.RoundTripper, cookie string) (endpoint, set string) {
 	t.Helper()
 	var kept string
@@ -83,7 +83,7 @@ func TestAClientKeepsItsEndpointByACookie(t *testing.T) {
 	}
 }
 
-// Time stands still meanwhile: whoever has failed is passed over for a tenth of a second.
+// Time stands still in the test, because an endpoint that has failed is passed over for a tenth of a second.
 func TestAKeyLeadsToTheSameEndpointAndFallsOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		by := service.Balance{
@@ -127,7 +127,7 @@ func TestAKeyLeadsToTheSameEndpointAndFallsOver(t *testing.T) {
 		if len(seen) < 2 {
 			t.Errorf("all users are at %v", seen)
 		}
-		s = with(r, by, config.Retry{}, "a:1", "b:1", "c:1", "d:1") // nobody has failed there
+		s = with(r, by, config.Retry{}, "a:1", "b:1", "c:1", "d:1") // no endpoint has failed in this one
 		spread := map[string]bool{}
 		for range 100 {
 			spread[at("")] = true

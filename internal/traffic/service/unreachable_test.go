@@ -19,8 +19,8 @@ import (
 	"github.com/weir-gateway/weir/internal/wire/transport"
 )
 
-// deaf gives n addresses that refuse connections for as long as the test lasts: those of the far ends of connections,
-// which nobody else can have meanwhile.
+// deaf returns n addresses that refuse connections for as long as the test lasts. They are the client ends of open
+// connections, so that nothing else can listen on them meanwhile.
 func deaf(t *testing.T, n int) []string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // at once
@@ -40,7 +40,7 @@ func deaf(t *testing.T, n int) []string {
 	return list
 }
 
-// dials counts connections that were wanted, by address.
+// dials counts attempts to connect, by address.
 type dials struct {
 	mu sync.Mutex
 	n  map[string]int
@@ -63,7 +63,7 @@ func (d *dials) to(addresses []string) int {
 	return sum
 }
 
-// road makes connections that are counted.
+// road makes a transport whose dials are counted.
 func (d *dials) road(t *testing.T, protocol string) http.RoundTripper {
 	t.Helper()
 	d.n = map[string]int{}
@@ -75,13 +75,13 @@ func (d *dials) road(t *testing.T, protocol string) http.RoundTripper {
 	return road
 }
 
-// noTries is a budget that is always spent.
+// noTries is a retry budget that is always spent.
 func noTries(way balance.Way) service.Balance {
 	return service.Balance{Settings: balance.Settings{Way: way}, Budget: &config.Budget{}}
 }
 
-// Sources are late: of the endpoints that they tell of many may be gone. Whoever does not take a connection costs a request
-// nothing while there is another one.
+// Sources of endpoints lag behind: many of the endpoints that they report may be gone. An endpoint that refuses
+// connections costs a request nothing while there is another one.
 func TestWhoRefusesConnectionsIsPassedOver(t *testing.T) {
 	for _, c := range []struct {
 		dead, alive int
@@ -120,7 +120,7 @@ func TestWhoRefusesConnectionsIsPassedOver(t *testing.T) {
 							t.Errorf("request %d: %d attempts", i, len(x.Attempts))
 						}
 					}
-					// On a slow machine they are asked again meanwhile, each once in a tenth of a second.
+					// On a slow machine the endpoints are tried again meanwhile, each once in a tenth of a second.
 					again := int(time.Since(begun) / (100 * time.Millisecond))
 					if n := d.to(list[:c.dead]); c.alive > 0 && n > (2+again)*c.dead {
 						t.Errorf("those that refuse connections were wanted %d times", n)
@@ -141,7 +141,8 @@ func TestWithoutFurtherTriesNobodyIsPassedOver(t *testing.T) {
 	}
 }
 
-// What may be mended by the next list is asked of that one, and not once more of the old one.
+// If the next list of endpoints may help, the request is sent to an endpoint of that list, and not once more to one
+// of the old list.
 func TestWhoAppearsMeanwhileIsAsked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBackends()
@@ -162,7 +163,7 @@ func TestWhoAppearsMeanwhileIsAsked(t *testing.T) {
 	})
 }
 
-// A kept connection that was closed before anything was sent costs a request nothing, whatever its method.
+// A kept connection that was closed before anything was sent on it does not make a request fail, whatever its method.
 func TestAKeptConnectionThatWasClosedCostsNothing(t *testing.T) {
 	for _, c := range []struct {
 		sent   exchange.Sent
@@ -185,7 +186,7 @@ func TestAKeptConnectionThatWasClosedCostsNothing(t *testing.T) {
 
 var unmade = &exchange.SendError{Dial: true, Err: io.ErrClosedPipe}
 
-// One request in a tenth of a second finds out whether who refused a connection takes one again.
+// One request in a tenth of a second finds out whether an endpoint that refused a connection accepts one again.
 func TestWhoRefusedAConnectionIsAskedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBackends()

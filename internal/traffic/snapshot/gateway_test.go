@@ -21,7 +21,7 @@ import (
 	"github.com/weir-gateway/weir/internal/traffic/snapshot"
 )
 
-// gateway serves one handler under "GET /things/{id}" on socket "main".
+// gateway serves one handler for "GET /things/{id}" on socket "main".
 func gateway(t *testing.T, o snapshot.Options, handler http.HandlerFunc, change ...func(*snapshot.Snapshot, *snapshot.Route)) http.Handler {
 	t.Helper()
 	target := &snapshot.Route{Name: "x", Handler: handler}
@@ -127,7 +127,7 @@ func TestMoreRequestsThanAllowedAre503(t *testing.T) {
 	var h http.Handler
 	inner := httptest.NewRecorder()
 	h = gateway(t, snapshot.Options{}, func(http.ResponseWriter, *http.Request) {
-		inner = do(h, "GET", "/things/1") // a second one while the first is under way
+		inner = do(h, "GET", "/things/1") // a second request while the first is under way
 	}, func(s *snapshot.Snapshot, _ *snapshot.Route) { s.InFlight = 1 })
 	if w := do(h, "GET", "/things/1"); w.Code != 200 || inner.Code != 503 || inner.Header().Get("Retry-After") != "1" {
 		t.Errorf("outer %d, inner %d %v", w.Code, inner.Code, inner.Header())
@@ -308,7 +308,7 @@ func TestIDsAreOf32DigitsAndEachIsAnother(t *testing.T) {
 	}
 }
 
-// What serving takes of memory beside what the engine does: the text of the id.
+// What serving allocates beside the engine's own allocations: the text of the id.
 const allocationsOfServing = 1
 
 func TestServingARequestAllocatesNoMoreThanStated(t *testing.T) {
@@ -319,7 +319,7 @@ func TestServingARequestAllocatesNoMoreThanStated(t *testing.T) {
 	r := httptest.NewRequest(http.MethodGet, "/things/1?a=b", nil)
 	r.Header = exchange.Ordered("Accept", "*/*")
 	w := nullWriter{exchange.Ordered()}
-	begun := func() *http.Request { // as our own engine makes it
+	begun := func() *http.Request { // as our own engine makes requests
 		ctx := new(exchange.RequestContext)
 		ctx.Under(t.Context())
 		return r.WithContext(ctx)
@@ -331,7 +331,7 @@ func TestServingARequestAllocatesNoMoreThanStated(t *testing.T) {
 	}
 }
 
-// The context of a request is for the next one only where nobody was told of it who might keep it.
+// The context of a request is reused for the next one only if no code that might keep it has seen it.
 func TestAContextIsUsedAgainWhereNobodyCanHaveIt(t *testing.T) {
 	alone := func(_ *snapshot.Snapshot, r *snapshot.Route) { r.Alone = true }
 	tracer, err := tracing.New(tracing.Options{To: "http://127.0.0.1:1", Getenv: func(string) string { return "" }}, new(tracing.Counts), slog.New(slog.DiscardHandler))
@@ -340,7 +340,7 @@ func TestAContextIsUsedAgainWhereNobodyCanHaveIt(t *testing.T) {
 	}
 	ended, end := context.WithCancel(t.Context())
 	end()
-	defer tracer.Close(ended) // nobody is there to be told
+	defer tracer.Close(ended) // no collector receives the spans
 	traced := func(s *snapshot.Snapshot, _ *snapshot.Route) { s.Tracer = tracer }
 	for name, c := range map[string]struct {
 		options snapshot.Options

@@ -86,7 +86,7 @@ func TestSharesAreKeptWithinChance(t *testing.T) {
 		}
 		got[v.Name]++
 	}
-	// five standard deviations of a binomial: wrong once in millions of runs
+	// five standard deviations of a binomial distribution: a false alarm once in millions of runs
 	if off := math.Abs(float64(got["next"]) - n*0.05); off > 5*math.Sqrt(n*0.05*0.95) || got["off"] != 0 {
 		t.Errorf("got %v of %d, want 5%% next, none off", got, n)
 	}
@@ -120,14 +120,14 @@ func TestNoVariantLeftIsAClearFault(t *testing.T) {
 	}
 }
 
-// anonymous is a backend that does not tell the exchange what it is called.
+// anonymous is a backend that does not tell the exchange its name.
 type anonymous struct{}
 
 func (anonymous) RoundTrip(r *http.Request) (*http.Response, error) {
 	return &http.Response{Status: exchange.Of(r).Backend, Body: http.NoBody}, nil
 }
 
-// named is one that does, when it likes.
+// named is a backend that names itself to the exchange when it wants to.
 type named struct{ anonymous }
 
 func (named) NamesBackend() {}

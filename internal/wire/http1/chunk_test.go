@@ -19,7 +19,7 @@ func TestChunkRules(t *testing.T) {
 		{"000\r\n", -1, ok},
 		{"3\r\nabc\r\n0\r\n", -1, ok},
 		{"A\r\n0123456789\r\na\r\n0123456789\r\n0\r\n", -1, ok},
-		{"3\r\nab", -1, ok}, // not whole yet
+		{"3\r\nab", -1, ok}, // not complete yet
 		{"0\r\n\r\nGET", 3, ok},
 		{"3;a;b=c;d=\"e \\\" f\"\r\nabc\r\n0;x\r\n", -1, ok},
 
@@ -73,7 +73,7 @@ func scanBy(chunks *http1.Chunks, text string, step int) (valid int, reason http
 	return valid, http1.OK
 }
 
-// TestPiecesAreTheData: Next goes as far as Scan, and gives the data in between.
+// TestPiecesAreTheData checks that Next advances as far as Scan and returns the data in between.
 func TestPiecesAreTheData(t *testing.T) {
 	for text, want := range map[string]string{
 		"0\r\n": "", "3\r\nabc\r\n0\r\n": "abc", "3\r\nabc\r\n2;a=b\r\nde\r\n0\r\n\r\nGET": "abcde",

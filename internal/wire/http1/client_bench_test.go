@@ -18,13 +18,13 @@ import (
 	"github.com/weir-gateway/weir/internal/wire/http1"
 )
 
-// parrot is an endpoint's connection in memory that gives the same answer to whatever is
-// written. Its socket is a pipe on which nothing comes, so that it is kept.
+// parrot is an endpoint's connection in memory that gives the same answer to every write. Its socket is a pipe on
+// which nothing arrives, so that the connection is kept.
 type parrot struct {
 	net.Conn
 
 	answer string
-	left   chan string // what is to be read
+	left   chan string // still to be read
 	rest   string
 	pipe   *os.File
 	once   sync.Once
@@ -63,7 +63,7 @@ func (p *parrot) Close() error                          { p.once.Do(func() { clo
 func (p *parrot) SetDeadline(time.Time) error           { return nil }
 func (p *parrot) SyscallConn() (syscall.RawConn, error) { return p.pipe.SyscallConn() }
 
-// parrotAt listens as an endpoint that gives the same answer to whatever comes in one piece.
+// parrotAt listens as an endpoint that gives the same answer to whatever arrives in one piece.
 func parrotAt(tb testing.TB, answer string) (address string) {
 	tb.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -96,11 +96,11 @@ func parrotAt(tb testing.TB, answer string) (address string) {
 	return l.Addr().String()
 }
 
-// usualAnswer has 1 KiB of content and what usual servers say.
+// usualAnswer has 1 KiB of content and the usual header fields.
 var usualAnswer = "HTTP/1.1 200 OK\r\nServer: nginx\r\nDate: Sat, 28 Nov 2026 12:00:00 GMT\r\nContent-Type: application/json\r\n" +
 	"Content-Length: 1024\r\nConnection: keep-alive\r\nETag: \"5f1e\"\r\nCache-Control: no-cache\r\nVary: Accept-Encoding\r\n\r\n" + strings.Repeat("x", 1024)
 
-// ask1KiB sends a request as the proxy makes it, reads the answer and gives it back.
+// ask1KiB sends a request as the proxy makes it, reads the answer and releases it.
 func ask1KiB(tb testing.TB, road http.RoundTripper, req *http.Request, piece []byte) {
 	tb.Helper()
 	res, err := road.RoundTrip(req)
@@ -144,8 +144,8 @@ func ownClient(dial func() (net.Conn, error)) *http1.Client {
 	})
 }
 
-// What a request costs of memory: its part of the bodies that are made at once. The texts of the response's head are there where they are
-// those of the one before.
+// What a request allocates is its share of the bodies, which are made several at once. The texts of the response's
+// head are those of the previous response where they are the same.
 const allocationsOfAsking = 0.1
 
 func TestAskingAllocatesNoMoreThanStated(t *testing.T) {

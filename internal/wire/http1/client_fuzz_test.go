@@ -17,7 +17,7 @@ import (
 	"github.com/weir-gateway/weir/internal/wire/http1"
 )
 
-// scripted is an endpoint's connection that says certain pieces, whatever it is told.
+// scripted is an endpoint's connection that sends certain pieces, whatever is written to it.
 type scripted struct {
 	net.Conn
 
@@ -39,7 +39,7 @@ func (s *scripted) Read(p []byte) (int, error) {
 func (s *scripted) Write(p []byte) (int, error) { return len(p), nil }
 func (s *scripted) Close() error                { return nil }
 
-// told is a response as far as two readers must agree on it.
+// told is the part of a response on which both readers must agree.
 type told struct {
 	Status  int
 	Reason  string
@@ -90,7 +90,7 @@ func byOwnClient(method string, raw, sizes []byte, lines bool) (told, error) {
 	return tellOf(res, body), err
 }
 
-// byLibrary reads raw as net/http's Transport would.
+// byLibrary reads raw as net/http's Transport does.
 func byLibrary(method string, raw []byte) (told, error) {
 	in := bufio.NewReaderSize(bytes.NewReader(raw), wide.HeadBytes)
 	for {
@@ -109,8 +109,8 @@ func byLibrary(method string, raw []byte) (told, error) {
 	}
 }
 
-// checkResponse holds that what our reader takes, net/http's takes for the same; ours may be
-// the stricter one. However it is cut and whatever heads are kept as, it is the same.
+// checkResponse checks that what our reader accepts, net/http's reader accepts with the same result; ours may be the
+// stricter one. The result is the same however raw is cut and in whichever form heads are kept.
 func checkResponse(t *testing.T, head bool, raw, sizes []byte) {
 	t.Helper()
 	method := http.MethodGet
@@ -136,8 +136,8 @@ func checkResponse(t *testing.T, head bool, raw, sizes []byte) {
 	}
 }
 
-// alike leaves out what the two may differ in: net/http joins and removes lengths, lets close
-// stand for what has no end, and keeps Trailer where nothing can come of it.
+// alike removes what the two may differ in: net/http joins and removes lengths, sets Close for responses that have no
+// end of their own, and keeps Trailer where no trailers can follow.
 func alike(a *told) {
 	a.Reason = textproto.TrimString(a.Reason)
 	a.Head = maps.Clone(a.Head)
@@ -156,7 +156,7 @@ func FuzzResponse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, head bool, raw, sizes []byte) { checkResponse(t, head, raw, sizes) })
 }
 
-// responses are what readers have disagreed about.
+// responses are those that readers have disagreed about.
 var responses = []string{
 	"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
 	"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello and more",

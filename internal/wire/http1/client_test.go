@@ -20,18 +20,18 @@ import (
 	"github.com/weir-gateway/weir/internal/wire/secure/securetest"
 )
 
-// endpoint is a listener whose connections are served by the test.
+// endpoint is a listener whose connections the test serves.
 type endpoint struct {
 	address string
 	conns   chan net.Conn
 	dials   atomic.Int32
 	client  *http1.Client
-	secured *tls.Config // nil: in the clear
+	secured *tls.Config // nil: no TLS
 
-	sendBuffer int // of connections, in bytes; 0: as usual
+	sendBuffer int // of connections, in bytes; 0: the default
 }
 
-// newEndpoint listens, and makes a client whose unused connections are kept for idle.
+// newEndpoint listens, and makes a client that keeps unused connections for idle.
 func newEndpoint(t *testing.T, idle time.Duration) *endpoint {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -78,7 +78,7 @@ func newEndpoint(t *testing.T, idle time.Duration) *endpoint {
 	return e
 }
 
-// accepts gives the next connection, with its reader.
+// accepts returns the next connection, with its reader.
 func (e *endpoint) accepts(t *testing.T) (net.Conn, *bufio.Reader) {
 	t.Helper()
 	select {
@@ -91,7 +91,7 @@ func (e *endpoint) accepts(t *testing.T) (net.Conn, *bufio.Reader) {
 	}
 }
 
-// ask begins a request; what comes of it is received from the channel.
+// ask begins a request. The channel receives the result.
 func (e *endpoint) ask(ctx context.Context, t *testing.T, method string, content io.Reader) <-chan answered {
 	t.Helper()
 	req, err := http.NewRequestWithContext(ctx, method, "http://"+e.address+"/", content)
@@ -147,7 +147,7 @@ func (a answered) reads(t *testing.T) string {
 
 const fine = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
-// ends waits until the connection has.
+// ends waits until the connection has ended.
 func ends(t *testing.T, in io.Reader) {
 	t.Helper()
 	if _, err := io.Copy(io.Discard, in); err != nil && !errors.Is(err, net.ErrClosed) {
@@ -158,7 +158,7 @@ func ends(t *testing.T, in io.Reader) {
 	}
 }
 
-// What becomes of a connection after an answer, and what is left of the answer then.
+// What happens to a connection after an answer, and to the rest of the answer.
 func TestAConnectionIsUsedAgainOnlyWhereItsAnswerHasComeWhole(t *testing.T) {
 	for name, c := range map[string]struct {
 		answer string
@@ -210,8 +210,8 @@ func TestAConnectionIsUsedAgainOnlyWhereItsAnswerHasComeWhole(t *testing.T) {
 	}
 }
 
-// A kept connection on which anything has come is not used, whatever the method: what came
-// would be the answer, or the request would be lost.
+// A kept connection on which bytes have arrived is not used again, whatever the method: those bytes would be taken
+// for the answer, or the request would be lost.
 func TestAConnectionIsAskedBeforeItIsUsedAgain(t *testing.T) {
 	for name, what := range map[string]func(t *testing.T, conn net.Conn){
 		"its end":      func(_ *testing.T, conn net.Conn) { _ = conn.Close() },
@@ -241,10 +241,11 @@ func TestAConnectionIsAskedBeforeItIsUsedAgain(t *testing.T) {
 	}
 }
 
-// What of a request the system does not take at once, on a kept connection, follows as the other side reads.
+// On a kept connection, the part of a request that the operating system does not accept at once is sent as the other
+// side reads.
 func TestARequestThatDoesNotGoAtOnceIsSentAsTheOtherSideReads(t *testing.T) {
 	e := newEndpoint(t, await.Patience)
-	e.sendBuffer = 1 // the least that there is
+	e.sendBuffer = 1 // the least that is possible
 	answer := e.ask(t.Context(), t, "GET", nil)
 	conn, in := e.accepts(t)
 	hears(t, in)
@@ -278,7 +279,7 @@ func TestTheConnectionThatWasUsedLastIsUsedFirstAndNoMoreAreKeptThanMayBe(t *tes
 		conns[i], ins[i] = e.accepts(t)
 		hears(t, ins[i])
 	}
-	for i := range conns { // the third one is one too many
+	for i := range conns { // the third connection is one too many
 		says(t, conns[i], fine)
 		(<-answers[i]).reads(t)
 	}
@@ -299,7 +300,7 @@ func TestUnusedConnectionsAreClosedInTime(t *testing.T) {
 	ends(t, in)
 }
 
-// What the endpoint has closed is not held for as long as it could have been used.
+// A connection that the endpoint has closed is not held for as long as it could have been reused.
 func TestUnusedConnectionsEndWithTheirOtherSide(t *testing.T) {
 	e := newEndpoint(t, await.Patience)
 	answer := e.ask(t.Context(), t, "GET", nil)
@@ -313,8 +314,8 @@ func TestUnusedConnectionsEndWithTheirOtherSide(t *testing.T) {
 	ends(t, in)
 }
 
-// A context that ends while the endpoint is silent ends the request and its connection,
-// wherever it stands.
+// If the context ends while the endpoint is silent, the request and its connection end, whatever state the request is
+// in.
 func TestARequestEndsWithItsContext(t *testing.T) {
 	for name, c := range map[string]struct {
 		content io.Reader
@@ -364,7 +365,7 @@ type zeros struct{}
 
 func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 
-// An answer that comes before the content was sent is given at once, and both go on.
+// An answer that arrives before all content was sent is returned at once. Both then go on.
 func TestAnAnswerWhileContentIsSent(t *testing.T) {
 	e := newEndpoint(t, await.Patience)
 	content, client := io.Pipe()
@@ -398,7 +399,7 @@ func TestAnAnswerWhileContentIsSent(t *testing.T) {
 	if rest, err := io.ReadAll(heard); len(rest) > 0 || err != nil {
 		t.Fatalf("%q, %v", rest, err)
 	}
-	await.From(t, "the client knows that all was sent", sent) // else it keeps the connection only if it learns that soon
+	await.From(t, "the client knows that all was sent", sent) // the connection is kept only if the client soon learns that all was sent
 	says(t, conn, "0\r\n\r\n")
 	if rest, err := io.ReadAll(answers); len(rest) > 0 || err != nil {
 		t.Fatalf("%q, %v", rest, err)
@@ -409,7 +410,7 @@ func TestAnAnswerWhileContentIsSent(t *testing.T) {
 	(<-again).reads(t)
 }
 
-// tells is content that tells of its Close.
+// tells is content that reports its Close.
 type tells struct {
 	io.Reader
 
@@ -418,8 +419,7 @@ type tells struct {
 
 func (c tells) Close() error { c.closed(); return nil }
 
-// An answer that ends before the content was sent ends the connection, and whoever reads the
-// content.
+// An answer that ends before all content was sent ends the connection, and the reader of the content.
 func TestAnAnswerInsteadOfContent(t *testing.T) {
 	e := newEndpoint(t, await.Patience)
 	content, client := io.Pipe()
@@ -438,8 +438,7 @@ func TestAnAnswerInsteadOfContent(t *testing.T) {
 	ends(t, in)
 }
 
-// Content that fails is the client's failure, and the endpoint must not take a part of it for
-// all.
+// If the content fails, that is the client's failure. The endpoint must not take the part that it got for all of it.
 func TestContentThatFails(t *testing.T) {
 	for name, c := range map[string]struct {
 		content io.Reader
@@ -480,7 +479,7 @@ type failing struct{ err error }
 
 func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
-// What cannot be written in one way only is not written at all.
+// A request that could be read in more than one way is not sent at all.
 func TestRequestsThatCannotBeWritten(t *testing.T) {
 	for name, spoil := range map[string]func(r *http.Request){
 		"a method with a blank": func(r *http.Request) { r.Method = "GET /evil" },
@@ -509,7 +508,7 @@ func TestRequestsThatCannotBeWritten(t *testing.T) {
 	}
 }
 
-// Over TLS what nobody has asked for may have been received together with the answer before it.
+// Over TLS, bytes that nobody has asked for may have arrived together with the previous answer.
 func TestUnaskedRecordsEndAConnection(t *testing.T) {
 	a := securetest.NewAuthority(t, "a")
 	for name, unasked := range map[string]string{"nothing": "", "an answer": "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"} {
@@ -546,7 +545,7 @@ func TestUnaskedRecordsEndAConnection(t *testing.T) {
 	}
 }
 
-// gathering is a connection that sends several records in one piece.
+// gathering is a connection that sends several records in one write.
 type gathering struct {
 	net.Conn
 
@@ -562,7 +561,7 @@ func (g *gathering) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// What has come of content need not be waited for; its end is told by a Read.
+// A reader does not have to wait for content that has arrived. A separate Read reports the end.
 func TestContentThatHasComeIsReadAtOnce(t *testing.T) {
 	e := newEndpoint(t, await.Patience)
 	answer := e.ask(t.Context(), t, "GET", nil)

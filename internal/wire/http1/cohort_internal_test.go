@@ -32,7 +32,7 @@ func TestRequestsWaitForEachOtherWhereManyAreReadyAndNoneWorksForLong(t *testing
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var c cohort
-			for range 20 { // what was before is forgotten
+			for range 20 { // what was measured before is forgotten
 				c.judge(test.ready, test.took, test.processors, tick)
 			}
 			if c.forms.Load() != test.waits {
@@ -73,7 +73,7 @@ func TestWhetherRequestsWaitDoesNotChangeWithEachLook(t *testing.T) {
 	}
 }
 
-// crowd has many goroutines give way to each other, for as long as the test takes: they stand in the runtime's queue.
+// crowd has many goroutines yield to each other until the test ends, so that the runtime's run queue is full.
 func crowd(t *testing.T) {
 	t.Helper()
 	var ended atomic.Bool
@@ -140,7 +140,7 @@ func TestAClientThatWaitsForSomethingSeesHowManyAreReady(t *testing.T) {
 	_ = there.Close()
 }
 
-// Where many come, that is to be seen before the sweep comes: here no time passes.
+// If many requests come, that is noticed before the sweep runs. In this test no time passes.
 func TestAConnectionLooksAfterSomeRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := NewServer(ServerOptions{Options: Options{Limits: wideLimits}, Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})})

@@ -23,10 +23,10 @@ import (
 	"github.com/weir-gateway/weir/internal/wire/http1/http1test"
 )
 
-// messages is how many TestMessagesAreReadAsByNetHTTP makes.
+// messages is how many messages TestMessagesAreReadAsByNetHTTP makes.
 var messages = flag.Int("messages", 20_000, "how many messages made at random are read by our parser and by net/http")
 
-// FuzzAgainstNetHTTP is the same with messages that are chosen for the code that they reach.
+// FuzzAgainstNetHTTP makes the same comparison with messages that the fuzzer chooses for the code that they reach.
 func FuzzAgainstNetHTTP(f *testing.F) {
 	for _, raw := range seeds(f) {
 		f.Add(raw)
@@ -38,10 +38,9 @@ func FuzzAgainstNetHTTP(f *testing.F) {
 	})
 }
 
-// TestMessagesAreReadAsByNetHTTP compares two readings of messages that are made at random
-// from the published attacks and a typical request. What both take they must read alike, byte
-// for byte. What one of them takes alone must be a message that breaks a rule, as a plain look
-// at its text says too.
+// TestMessagesAreReadAsByNetHTTP compares two readings of random messages, which are made from the published attacks
+// and a typical request. What both readers accept they must read alike, byte for byte. A message that only one of
+// them accepts must break a rule, as a plain look at its text confirms.
 func TestMessagesAreReadAsByNetHTTP(t *testing.T) {
 	all, seed := seeds(t), rand.Uint64()
 	t.Logf("seed %d", seed)
@@ -79,11 +78,11 @@ func TestMessagesAreReadAsByNetHTTP(t *testing.T) {
 	}
 }
 
-// What becomes of a message.
+// The possible results for a message.
 const (
-	taken    = iota // by both, which read the same
+	taken    = iota // by both, with the same result
 	refused         // by both
-	stricter        // net/http alone takes it, and it breaks a rule
+	stricter        // only net/http accepts it, and it breaks a rule
 	outcomeCount
 )
 
@@ -93,7 +92,7 @@ func (o outcomes) String() string {
 	return fmt.Sprintf("%d were read alike, %d refused by both, %d by us alone", o[taken], o[refused], o[stricter])
 }
 
-// readings are both readers, with room that they use again.
+// readings are both readers, with buffers that they reuse.
 type readings struct {
 	in   bytes.Reader
 	buf  *bufio.Reader
@@ -103,7 +102,7 @@ type readings struct {
 
 func newReadings() *readings { return &readings{buf: bufio.NewReaderSize(nil, 4<<10)} }
 
-// read has both read one message, and says which difference there is that no rule explains.
+// read has both readers read one message, and describes any difference that no rule explains.
 func (p *readings) read(raw []byte) (what int, why string) {
 	end := bytes.Index(raw, []byte("\r\n\r\n"))
 	if end < 0 {
@@ -131,7 +130,7 @@ func (p *readings) read(raw []byte) (what int, why string) {
 	return p.sameBody(rest, theirs)
 }
 
-// sameHead compares what both made of a head.
+// sameHead compares what both readers made of a head.
 func (p *readings) sameHead(head []byte, theirs *http.Request) string {
 	h := &p.head
 	switch {
@@ -150,7 +149,7 @@ func (p *readings) sameHead(head []byte, theirs *http.Request) string {
 		key := http.CanonicalHeaderKey(string(name))
 		switch key {
 		case "Host", "Transfer-Encoding", "Content-Length", "Trailer":
-			continue // net/http keeps them elsewhere, and they are compared above
+			continue // net/http keeps them elsewhere; they are compared above
 		}
 		if values := theirs.Header[key]; len(values) <= seen[key] || values[seen[key]] != string(value) {
 			return fmt.Sprintf("field %d %s: net/http reads %q, we %q", seen[key], key, values, value)
@@ -158,22 +157,22 @@ func (p *readings) sameHead(head []byte, theirs *http.Request) string {
 		seen[key]++
 	}
 	for key, values := range theirs.Header {
-		if len(values) != seen[key] && key != "Content-Length" && key != "Trailer" && key != "Cache-Control" { // which net/http makes of Pragma
+		if len(values) != seen[key] && key != "Content-Length" && key != "Trailer" && key != "Cache-Control" { // net/http derives Cache-Control from Pragma
 			return fmt.Sprintf("net/http reads %d of %s, we %d", len(values), key, seen[key])
 		}
 	}
 	return ""
 }
 
-// sameBody compares the content that follows. Of chunks that only one of them takes, nothing
-// of what we take may be wrong.
+// sameBody compares the content that follows. If only one reader accepts the chunks, whatever ours accepted must be
+// correct.
 func (p *readings) sameBody(rest []byte, theirs *http.Request) (what int, why string) {
 	ours, whole, reason := p.content(rest)
 	got, err := io.ReadAll(theirs.Body)
 	switch {
 	case reason == http1.OK && whole && err != nil && !errors.Is(err, io.ErrUnexpectedEOF):
 		if p.head.Framing == http1.ByChunks && len(got) <= len(ours) && bytes.Equal(got, ours[:len(got)]) {
-			return taken, "" // the trailers are not ours to judge here
+			return taken, "" // trailers are not judged here
 		}
 		return taken, fmt.Sprintf("net/http refuses its content: %v", err)
 	case reason != http1.OK || !whole:
@@ -187,7 +186,7 @@ func (p *readings) sameBody(rest []byte, theirs *http.Request) (what int, why st
 	return taken, ""
 }
 
-// content is what we read as such, and whether that is all of it.
+// content returns what our reader takes for the content, and whether that is all of it.
 func (p *readings) content(rest []byte) (content []byte, whole bool, reason http1.Reason) {
 	switch p.head.Framing {
 	case http1.ByLength:
@@ -208,8 +207,8 @@ func (p *readings) content(rest []byte) (content []byte, whole bool, reason http
 	}
 }
 
-// The expressions that explain why a head is refused look at its text, where it begins and
-// ends and what lies between; they know nothing of how the parser goes about it.
+// The expressions that explain why a head is rejected look at its text: its beginning, its end and what lies between.
+// They know nothing of how the parser works.
 var explanations = map[http1.Reason]*regexp.Regexp{
 	http1.BareLF:           regexp.MustCompile(`(^|[^\r])\n`),
 	http1.BareCR:           regexp.MustCompile(`\r([^\n]|$)`),
@@ -247,7 +246,7 @@ var (
 		`(cf-connecting|(fastly|true|x|x-cluster)-client|x-real)-ip|x-request-id|x-http-method(-override)?|x-method-override|x-original-(host|url|method|uri)|x-rewrite-url)$`)
 )
 
-// explained tells whether the text of a head breaks this rule.
+// explained reports whether the text of a head breaks this rule.
 func explained(reason http1.Reason, head string) bool {
 	host, authority := hostValue.FindStringSubmatch(head), absoluteForm.FindStringSubmatch(head)
 	switch reason {
@@ -282,7 +281,7 @@ func explained(reason http1.Reason, head string) bool {
 	return expression != nil && expression.MatchString(head)
 }
 
-// TestNothingExplainsWhatIsSound holds that the explanations are not such of everything.
+// TestNothingExplainsWhatIsSound checks that the explanations do not match every message.
 func TestNothingExplainsWhatIsSound(t *testing.T) {
 	for _, text := range sound {
 		head, _, _ := strings.Cut(text, "\r\n\r\n")
@@ -294,7 +293,7 @@ func TestNothingExplainsWhatIsSound(t *testing.T) {
 	}
 }
 
-// oddHost tells whether a host is none of the usual ones: a name, an address, a port.
+// oddHost reports whether a host is not a usual one: a name, an address, a port.
 func oddHost(host string) bool {
 	if !plainHost.MatchString(host) {
 		return true
@@ -306,7 +305,7 @@ func oddHost(host string) bool {
 	return isAddress && (err != nil || !parsed.Is6()) || numbered && len(port) == 5 && port > "65535"
 }
 
-// sound are messages that both take.
+// sound are messages that both readers accept.
 var sound = []string{
 	typicalHead,
 	"POST /a?b=%20 HTTP/1.1\r\nHost: a:80\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n5;a=\"b\"\r\nhello\r\n1\r\n!\r\n0\r\nX-Sum: 1\r\n\r\n",
@@ -315,7 +314,7 @@ var sound = []string{
 	"GET /%7Ea/../b;c=d?e=f&g HTTP/1.0\r\nConnection: keep-alive\r\nPragma: no-cache\r\nX: 1\r\nx: 2\r\n\r\n",
 }
 
-// seeds are the messages that others are made of; the last are sound.
+// seeds returns the messages that others are made from; the last ones are sound.
 func seeds(tb testing.TB) (all [][]byte) {
 	tb.Helper()
 	for _, c := range http1test.Corpus(tb, "testdata") {
@@ -335,7 +334,7 @@ type maker struct {
 	raw   []byte
 }
 
-// words are what differences between readers were made of.
+// words are texts on which readers have differed.
 var words = []string{
 	"\r\n", "\n", "\r", " ", "\t", ":", ",", ";", "\x00", "\x0b", "\x7f", "\xa0", "\xff", "0", "1", "+", "-", "_", "#", "%", "%2e", "//", "[::1]", "@", "\"",
 	"Host: a\r\n", "Host: b\r\n", "Content-Length: 5\r\n", "Content-Length: 0\r\n", "Content-Length:\r\n", "Transfer-Encoding: chunked\r\n", "Transfer-Encoding: identity\r\n",
@@ -344,7 +343,7 @@ var words = []string{
 	"5\r\nhello\r\n", "0\r\n\r\n", ";a=b", ";a=\"\\\"\"", "0x5", "00000000000000005", "\r\n\r\n",
 }
 
-// message is one of the seeds, changed in some places. It lasts until the next one.
+// message returns one of the seeds, changed in some places. It is valid until the next call.
 func (m *maker) message() []byte {
 	from := m.seeds
 	if m.IntN(2) == 0 {
@@ -373,7 +372,7 @@ func (m *maker) change() {
 		copy(m.raw[at:end], bytes.ToUpper(m.raw[at:end]))
 	case 3: // twice
 		m.raw = slices.Insert(m.raw, at, m.raw[at:end]...)
-	case 4: // the end of another one
+	case 4: // the end of another message
 		other := m.seeds[m.IntN(len(m.seeds))]
 		m.raw = append(m.raw[:at], other[m.IntN(len(other)+1):]...)
 	case 5: // a word at the beginning of a line

@@ -14,7 +14,8 @@ import (
 
 var wideLimits = Limits{HeadBytes: 1 << 20, HeadFields: 20, TargetBytes: 1 << 10}
 
-// FuzzGather has heads follow each other on one connection: each is judged and read as if it were the first one.
+// FuzzGather parses heads that follow each other on one connection. Each must be judged and read as if it were the
+// first one.
 func FuzzGather(f *testing.F) {
 	const get = "GET / HTTP/1.1\r\nHost: a\r\nAccept: */*\r\nContent-Length: 1\r\n\r\n"
 	for _, after := range []string{
@@ -50,13 +51,13 @@ func FuzzGather(f *testing.F) {
 	})
 }
 
-// manyHeeded is a head of which more is heeded than is remembered.
+// manyHeeded is a head with more lines that the parser acts on than it remembers.
 const manyHeeded = "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nExpect: 100-continue\r\nUpgrade: h2c\r\nContent-Length: 7\r\n\r\n"
 
-// However much of a head is heeded, it is heeded in the next one too.
+// All lines of a head that the parser acts on have the same effect in the next head, however many there are.
 func TestWhatIsHeededIsHeededAgain(t *testing.T) {
 	for heeded, head := range map[int]string{
-		6: manyHeeded + manyHeeded, // which is the one head and the beginning of another
+		6: manyHeeded + manyHeeded, // the first head and the beginning of another
 		4: strings.Replace(manyHeeded, "Expect: 100-continue\r\n", "", 1),
 		3: "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 7\r\nAccept: */*\r\n\r\n",
 	} {
@@ -100,7 +101,8 @@ func sameHead(a, b *Head) bool {
 		a.hosts == b.hosts && a.discarded == b.discarded
 }
 
-// compareLines also compares with what a reader of the bytes alone finds. Some heads are given up before their lines are made.
+// compareLines also compares with what a reader of the bytes alone finds. Some heads are rejected before their lines
+// are made.
 func compareLines(t *testing.T, head []byte, reason Reason, alone, after *gather, givenUp bool) {
 	t.Helper()
 	if len(head) == 0 || reason != OK || givenUp {
@@ -120,7 +122,7 @@ func compareLines(t *testing.T, head []byte, reason Reason, alone, after *gather
 	}
 }
 
-// Heads that differ in one line cost the one line.
+// A head that differs from the previous one in one line costs only that line.
 func TestWhatIsTheSameIsNotMadeAgain(t *testing.T) {
 	first := []byte("GET / HTTP/1.1\r\nHost: a\r\nUser-Agent: curl/8\r\nTraceparent: 1\r\nAccept: */*\r\n\r\n")
 	second := bytes.Replace(first, []byte("Traceparent: 1"), []byte("Traceparent: 2"), 1)
@@ -141,7 +143,7 @@ func TestWhatIsTheSameIsNotMadeAgain(t *testing.T) {
 	}
 }
 
-// However many heads there were that differ: the lines that are kept are of no more texts than a head has lines.
+// However many differing heads there were, the lines that are kept refer to no more texts than a head has lines.
 func TestLinesThatStayKeepNoOtherTexts(t *testing.T) {
 	var g gather
 	const lines = 20
@@ -159,7 +161,7 @@ func TestLinesThatStayKeepNoOtherTexts(t *testing.T) {
 		if alone < lines/2 {
 			continue
 		}
-		for i := 1; i < len(all); i++ { // they lie side by side, in whatever order
+		for i := 1; i < len(all); i++ { // the texts lie side by side, in any order
 			if !slices.ContainsFunc(all, func(before field.Line) bool {
 				return unsafe.Add(unsafe.Pointer(unsafe.StringData(string(before))), len(before)) == unsafe.Pointer(unsafe.StringData(string(all[i])))
 			}) && unsafe.StringData(string(all[i])) != first(all) {
@@ -169,7 +171,7 @@ func TestLinesThatStayKeepNoOtherTexts(t *testing.T) {
 	}
 }
 
-// first is the text that begins first.
+// first returns the start of the text that lies first in memory.
 func first(lines []field.Line) *byte {
 	least := slices.MinFunc(lines, func(a, b field.Line) int {
 		return cmp.Compare(uintptr(unsafe.Pointer(unsafe.StringData(string(a)))), uintptr(unsafe.Pointer(unsafe.StringData(string(b)))))
@@ -177,7 +179,7 @@ func first(lines []field.Line) *byte {
 	return unsafe.StringData(string(least))
 }
 
-// What a large head was is not remembered for as long as a connection lasts.
+// The lines of a large head are not kept for as long as the connection lasts.
 func TestLargeHeadsAreForgotten(t *testing.T) {
 	head := []byte("GET / HTTP/1.1\r\nHost: a\r\nCookie: " + strings.Repeat("c", 2*mostGathered) + "\r\n\r\n")
 	var g gather
@@ -191,7 +193,7 @@ func TestLargeHeadsAreForgotten(t *testing.T) {
 	}
 }
 
-// However a client's heads follow each other, what is kept of them is about as much as one may have.
+// However a client's heads follow each other, the memory that is kept of them is about what one head may use.
 func TestWhatIsGatheredIsBounded(t *testing.T) {
 	var g gather
 	heldBytes := func() (n int) {
@@ -201,7 +203,7 @@ func TestWhatIsGatheredIsBounded(t *testing.T) {
 		return n
 	}
 	value := strings.Repeat("v", mostGathered-300)
-	for long := 15; long >= 0; long-- { // one line after the other is long, and each head is shorter than the one before
+	for long := 15; long >= 0; long-- { // the lines are long in turn, and each head is shorter than the one before
 		head := []byte("GET / HTTP/1.1\r\nHost: a\r\n")
 		for i := range long + 1 {
 			head = append(head, "X: "...)

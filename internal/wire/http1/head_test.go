@@ -232,8 +232,8 @@ func BenchmarkParseHead(b *testing.B) {
 	}
 }
 
-// FuzzHead checks the parser against the plain reading of the grammar, and that
-// net/http understands all that it lets through in the same way.
+// FuzzHead checks the parser against a plain reading of the grammar, and checks that net/http understands every
+// accepted head in the same way.
 func FuzzHead(f *testing.F) {
 	for _, c := range http1test.Corpus(f, "testdata") {
 		f.Add(c.Raw())

@@ -17,7 +17,7 @@ import (
 	"github.com/weir-gateway/weir/internal/base/exchange"
 )
 
-// halting takes a part of what it is given, and then fails or panics.
+// halting accepts a part of what is written, and then fails or panics.
 type halting struct {
 	bytes.Buffer
 
@@ -34,7 +34,8 @@ func (h *halting) Write(p []byte) (int, error) {
 	return n, errHalted
 }
 
-// A body that has come with its head is written from where it lies, and is over then; one that has not is copied as it comes.
+// A body that has arrived with its head is written directly from the buffer it is in, and is then at its end. Any
+// other body is copied as it arrives.
 func TestABodyWritesItself(t *testing.T) {
 	chunked := "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n400\r\n" + strings.Repeat("x", 1024) + "\r\n0\r\n\r\n"
 	for name, answer := range map[string]string{"of a length": usualAnswer, "in chunks": chunked, "empty": "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"} {
@@ -62,7 +63,8 @@ func TestABodyWritesItself(t *testing.T) {
 	}
 }
 
-// Whoever takes a body and fails, or panics, keeps nobody from its connection: all of it had come.
+// If the writer that takes a body fails or panics, the connection is still free for others, because all of the body
+// had arrived.
 func TestABodyThatIsNotTaken(t *testing.T) {
 	for _, panics := range []bool{false, true} {
 		dialled := 0
@@ -90,7 +92,8 @@ func TestABodyThatIsNotTaken(t *testing.T) {
 	}
 }
 
-// The link is free when its body is written: a client that takes nothing keeps nobody waiting for it.
+// The connection is free before its body is written: a client that reads nothing does not keep other requests waiting
+// for it.
 func TestABodyIsWrittenWhenItsConnectionIsFree(t *testing.T) {
 	dialled := 0
 	c := ownClient(func() (net.Conn, error) { dialled++; return newParrot(t, usualAnswer), nil })
@@ -109,7 +112,8 @@ func TestABodyIsWrittenWhenItsConnectionIsFree(t *testing.T) {
 	}
 }
 
-// What came behind the content that was asked for is nobody's answer: a connection that it came on has no other request.
+// Bytes behind the requested content answer no request. A connection on which they arrived is not used for another
+// request.
 func TestAConnectionThatBroughtMoreThanTheBodyThatWroteItselfIsClosed(t *testing.T) {
 	for name, before := range map[string]int{"a fresh connection": 0, "a kept one": 1} {
 		t.Run(name, func(t *testing.T) {
@@ -151,7 +155,7 @@ func TestAConnectionThatBroughtMoreThanTheBodyThatWroteItselfIsClosed(t *testing
 	}
 }
 
-// writes has the content of an answer write itself, which is "ok" and has come with the head.
+// writes has the content of an answer write itself. The content is "ok" and has arrived with the head.
 func (a answered) writes(t *testing.T) {
 	t.Helper()
 	if a.err != nil {
@@ -169,7 +173,7 @@ type writing func(p []byte) (int, error)
 
 func (w writing) Write(p []byte) (int, error) { return w(p) }
 
-// An endpoint that keeps no connection is not asked again on one.
+// If an endpoint keeps no connections open, its connections are not used again.
 func TestAConnectionThatMayNotRestIsClosed(t *testing.T) {
 	for timeout, want := range map[string]int{"0": 3, "60": 1} {
 		dialled := 0
@@ -187,11 +191,12 @@ func TestAConnectionThatMayNotRestIsClosed(t *testing.T) {
 	}
 }
 
-// TestBehindTheFirstPieceAllThatHasComeIsReadAtOnce: also what came with the head and had no room in that, however long the head is.
+// TestBehindTheFirstPieceAllThatHasComeIsReadAtOnce checks that this includes what arrived with the head and did not
+// fit into the first piece, however long the head is.
 func TestBehindTheFirstPieceAllThatHasComeIsReadAtOnce(t *testing.T) {
 	const length, first = 100 << 10, 1 << 10
 	content := bytes.Repeat([]byte("0123456789abcdef"), length/16)
-	for _, filler := range []int{0, 4700, 4870, 6000, 9000} { // bytes of the head; its room grows with it
+	for _, filler := range []int{0, 4700, 4870, 6000, 9000} { // length of the head in bytes; its buffer grows with it
 		e := newEndpoint(t, time.Minute)
 		answers := e.ask(t.Context(), t, http.MethodGet, nil)
 		conn, in := e.accepts(t)

@@ -2,4 +2,4 @@
 
 package http1_test
 
-const exact = false // sync.Pool forgets at random with the race detector, and what is poisoned is new
+const exact = false // the race detector makes sync.Pool drop things at random; poisoned memory is not reused

@@ -18,9 +18,8 @@ import (
 
 const rate = 240
 
-// upload lets a client send a request through a Sieve, and gives the request and
-// what the Sieve told. Time is that of the bubble. The client's connection closes
-// when it has sent everything.
+// upload has a client send a request through a Sieve, and returns the request and the reasons that the Sieve
+// reported. Time is that of the bubble. The client closes its connection once it has sent everything.
 func upload(t *testing.T, head string, send func(client net.Conn)) (r *http.Request, slow *[]http1.Reason) {
 	t.Helper()
 	client, server := net.Pipe()
@@ -41,7 +40,7 @@ func upload(t *testing.T, head string, send func(client net.Conn)) (r *http.Requ
 	return r, slow
 }
 
-// pass lets the time of the bubble pass, until the test is over.
+// pass lets d pass on the clock of the bubble, or less if the test ends.
 func pass(t *testing.T, d time.Duration) {
 	t.Helper()
 	select {
@@ -87,7 +86,8 @@ func TestSlowContentIsCut(t *testing.T) {
 	}
 }
 
-// A byte now and then keeps no connection: it is worth the time that the rate says.
+// A byte now and then does not keep a connection open: each byte is worth only the time that the minimum rate allows
+// for it.
 func TestTricklingContentIsCut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, slow := upload(t, "Content-Length: 100000", func(client net.Conn) {
@@ -133,7 +133,7 @@ func TestPauseAfterMuchContentIsNoFault(t *testing.T) {
 	})
 }
 
-// A backend that is slow to take a body is not the client's fault.
+// It is not the client's fault if a backend is slow to read a body.
 func TestTimeOfTheServerDoesNotCount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const size = 50_000

@@ -47,7 +47,7 @@ func wantHello(t *testing.T, client net.Conn) {
 	}
 }
 
-// wantClosed reads until the server has closed.
+// wantClosed reads until the server has closed the connection.
 func wantClosed(t *testing.T, client net.Conn) {
 	t.Helper()
 	if got, err := io.ReadAll(client); err != nil || len(got) > 0 {
@@ -55,19 +55,19 @@ func wantClosed(t *testing.T, client net.Conn) {
 	}
 }
 
-// awaitRest waits until the porter is there, and connections have no goroutine.
+// awaitRest waits until the porter runs and connections have no goroutine.
 func awaitRest(t *testing.T) {
 	t.Helper()
 	await.That(t, "connections need no goroutine", func() bool {
 		stacks := make([]byte, 1<<20)
 		stacks = stacks[:runtime.Stack(stacks, true)]
 		porters := bytes.Count(stacks, []byte("http1.(*porter).run("))
-		begun := bytes.Count(stacks, []byte("sync.(*WaitGroup).Go.func1(")) // the porter's, and who has not come further yet
+		begun := bytes.Count(stacks, []byte("sync.(*WaitGroup).Go.func1(")) // the porter's, and those that have only just started
 		return porters > 0 && begun == porters && !bytes.Contains(stacks, []byte("http1.(*Conn)"))
 	})
 }
 
-// closing is a server's end of a connection that tells when it is closed.
+// closing is a server's end of a connection that reports when it is closed.
 type closing struct {
 	net.Conn
 
@@ -82,8 +82,8 @@ func (c *closing) Close() error {
 	return c.Conn.Close()
 }
 
-// parked gives a client that was answered and whose connection rests without a goroutine,
-// and what is closed with the server's end of it.
+// parked returns a client that was answered and whose connection rests without a goroutine, and a channel that is
+// closed with the server's end of the connection.
 func parked(t *testing.T, s *http1.Server) (client net.Conn, closed <-chan struct{}) {
 	t.Helper()
 	client, conn := link(t)
@@ -94,11 +94,12 @@ func parked(t *testing.T, s *http1.Server) (client net.Conn, closed <-chan struc
 	return client, c.closed
 }
 
-// bytesEach is the most that one of a crowd may take, both of its ends and what the runtime keeps of it included.
+// bytesEach is the most that one connection of a crowd may take, including both of its ends and what the runtime
+// keeps of it.
 const bytesEach = 4 << 10
 
-// crowd has clients do something to connections of their own, and fails where those then hold goroutines or more memory
-// than nearly nothing.
+// crowd has clients do something, each on its own connection, and fails if those connections then hold goroutines or
+// more than a very small amount of memory.
 func crowd(t *testing.T, s *http1.Server, do func(client net.Conn)) []net.Conn {
 	t.Helper()
 	clients, heap, stacks := weigh(t, s, do, func() { awaitRest(t) })
@@ -108,12 +109,13 @@ func crowd(t *testing.T, s *http1.Server, do func(client net.Conn)) []net.Conn {
 	return clients
 }
 
-// weigh has clients do something to connections of their own, waits, and gives what each of them takes then, in bytes.
+// weigh has clients do something, each on its own connection, waits, and returns how many bytes each of them takes
+// then.
 func weigh(t *testing.T, s *http1.Server, do func(client net.Conn), wait func()) (clients []net.Conn, heap, stacks int64) {
 	t.Helper()
 	used := func() (used runtime.MemStats) {
 		runtime.GC()
-		runtime.GC() // what was pooled is lost with the second one
+		runtime.GC() // the second one frees what was pooled
 		runtime.ReadMemStats(&used)
 		return used
 	}
@@ -168,10 +170,12 @@ func TestHeadsThatAreSlowInComingAreNearlyNothing(t *testing.T) {
 	}
 }
 
-// exchangeBytes is room that is in the context of each request for what the handler keeps of it, and else would be elsewhere.
+// exchangeBytes is the room in the context of each request for what the handler keeps of it, which would be elsewhere
+// otherwise.
 const exchangeBytes = int64(unsafe.Sizeof(exchange.Exchange{}))
 
-// The handler waits for it, on its stack. The buffers of its head and of a response that has not begun are for others.
+// The handler waits for the content on its own stack. The buffers of the request's head and of a response that has
+// not begun are free for other connections.
 func TestContentThatIsSlowInComingHoldsNoBuffers(t *testing.T) {
 	var waiting, read atomic.Int64
 	s := newServer(t, http1.ServerOptions{Lines: true, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -191,7 +195,7 @@ func TestContentThatIsSlowInComingHoldsNoBuffers(t *testing.T) {
 		hello(w, r)
 	})})
 	clients, heap, _ := weigh(t, s, func(client net.Conn) {
-		greet(t, client) // and what it was lent for that is used again
+		greet(t, client) // and the memory that was lent for that is reused
 		send(t, client, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 7\r\n\r\nc")
 	}, func() {
 		await.That(t, "all wait for the rest", func() bool { return waiting.Load() == 1000 })
@@ -208,8 +212,8 @@ func TestContentThatIsSlowInComingHoldsNoBuffers(t *testing.T) {
 	}
 }
 
-// midHead gives a client whose connection rests without a goroutine though it has sent a part of a head, and what
-// the server tells of slow clients.
+// midHead returns a client whose connection rests without a goroutine although the client has sent a part of a head.
+// told counts the server's reports of slow clients.
 func midHead(t *testing.T, part string, o http1.Options) (client *net.TCPConn, s *http1.Server, c *http1.Conn, told *atomic.Int64) {
 	t.Helper()
 	told = new(atomic.Int64)
@@ -226,13 +230,13 @@ func midHead(t *testing.T, part string, o http1.Options) (client *net.TCPConn, s
 		hello(w, r)
 	})})
 	client, conn := link(t)
-	send(t, client, part) // before it is served: where it came to a connection that rests already, that would seem to rest still
+	send(t, client, part) // before it is served: on a connection that rests already, the part would not show
 	c = s.Serve(conn, time.Time{})
 	awaitRest(t)
 	return client, s, c, told
 }
 
-// drips sends a field now and then, for as long as it takes.
+// drips sends a header field now and then until the channel is closed.
 func drips(client net.Conn, until <-chan struct{}) {
 	go func() {
 		tick := time.NewTicker(50 * time.Millisecond)
@@ -313,7 +317,7 @@ func TestAHeadThatWasSetAside(t *testing.T) {
 	})
 	t.Run("leads to a refusal where it cannot become one", func(t *testing.T) {
 		client, _, _, told := midHead(t, part, http1.Options{})
-		if got := talk(t, client, "A : 1\r\n\r\n"); !strings.HasPrefix(got, "HTTP/1.1 408 ") { // the handler's word for all refusals
+		if got := talk(t, client, "A : 1\r\n\r\n"); !strings.HasPrefix(got, "HTTP/1.1 408 ") { // the handler uses this status for all refusals
 			t.Errorf("%q", got)
 		}
 		if n := told.Load(); n != 0 {
@@ -322,7 +326,8 @@ func TestAHeadThatWasSetAside(t *testing.T) {
 	})
 }
 
-// A client that was refused is given a moment to read why, and may be one of thousands.
+// A client whose request was rejected gets a moment to read why. It may be one of thousands, so it must take almost
+// no memory.
 func TestAClientThatWasRefusedIsNearlyNothing(t *testing.T) {
 	const refused = "GET / HTTP/9.9\r\n\r\n"
 	sorry := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) })
@@ -355,9 +360,9 @@ func TestAClientThatWasRefusedIsNearlyNothing(t *testing.T) {
 		begun := time.Now()
 		client, closed := refuse(t, newServer(t, http1.ServerOptions{Handler: sorry}))
 		awaitRest(t)
-		_ = client.Close() // that is what the test is about
+		_ = client.Close() // the test is about this
 		await.From(t, "the end", closed)
-		t.Log(time.Since(begun)) // less than half a second, where the machine is not busy
+		t.Log(time.Since(begun)) // less than half a second if the machine is not busy
 	})
 	t.Run("is let go when it has not closed in time", func(t *testing.T) {
 		_, closed := refuse(t, newServer(t, http1.ServerOptions{Handler: sorry}))
@@ -382,7 +387,7 @@ func TestAClientThatWasRefusedIsNearlyNothing(t *testing.T) {
 			t.Errorf("%q", got)
 		}
 	})
-	// Less than what it has would not do; how much more it is depends on the machine.
+	// Less time than that is a failure; how much longer it takes depends on the machine.
 	hasHalfASecond := func(t *testing.T, begun time.Time, closed <-chan struct{}) {
 		t.Helper()
 		await.From(t, "the end", closed)
@@ -402,7 +407,7 @@ func TestAClientThatWasRefusedIsNearlyNothing(t *testing.T) {
 		begun, s := time.Now(), newServer(t, http1.ServerOptions{Handler: sorry})
 		client, closed := refuse(t, s)
 		awaitRest(t)
-		go func() { _, _ = client.Write(make([]byte, 4<<20)) }() // some of it is never taken
+		go func() { _, _ = client.Write(make([]byte, 4<<20)) }() // some of it is never read
 		await.That(t, "the server reads no more", func() bool {
 			stacks := make([]byte, 1<<20)
 			return bytes.Contains(stacks[:runtime.Stack(stacks, true)], []byte("http1.throwAway("))
@@ -429,7 +434,7 @@ func TestAClientThatWasRefusedIsNearlyNothing(t *testing.T) {
 	})
 }
 
-// withoutDescriptors lets the process open nothing until the test has ended.
+// withoutDescriptors keeps the process from opening any file until the test has ended.
 func withoutDescriptors(t *testing.T) {
 	t.Helper()
 	var usual syscall.Rlimit
@@ -446,7 +451,7 @@ func withoutDescriptors(t *testing.T) {
 	})
 }
 
-// The sweep that ends the wait for a head may come just when the head does.
+// The sweep that ends the wait for a head may run just when the head ends.
 func TestTheEndOfAWaitForAHeadIsNoneOfItsContent(t *testing.T) {
 	s := newServer(t, http1.ServerOptions{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if content, err := io.ReadAll(r.Body); string(content) != "12345" || err != nil {
@@ -465,7 +470,7 @@ func TestTheEndOfAWaitForAHeadIsNoneOfItsContent(t *testing.T) {
 	wantHello(t, client)
 }
 
-// tardy gives what has come with a mark only when a deadline was set that is over.
+// tardy delivers bytes that contain a mark only once a deadline was set that has passed.
 type tardy struct {
 	net.Conn
 
@@ -494,7 +499,7 @@ func (c *tardy) SetReadDeadline(t time.Time) error {
 	return err
 }
 
-// halfClosing is a closing connection of which one side can be closed.
+// halfClosing is a closing connection that can be closed in one direction.
 type halfClosing struct{ *closing }
 
 func (h halfClosing) CloseWrite() error { return h.Conn.(*net.TCPConn).CloseWrite() }
@@ -506,7 +511,7 @@ func TestAParkedConnectionEnds(t *testing.T) {
 	}
 	t.Run("when its client leaves", func(t *testing.T) {
 		client, closed := parked(t, newServer(t, http1.ServerOptions{Handler: hello}))
-		_ = client.Close() // that is what the test is about
+		_ = client.Close() // the test is about this
 		ends(t, closed)
 	})
 	t.Run("when the server retires", func(t *testing.T) {
@@ -557,7 +562,7 @@ func TestAParkedConnectionEnds(t *testing.T) {
 	})
 }
 
-// A part of a record is nothing that is asked, and no reason to hold a goroutine.
+// A part of a TLS record is not a request, and no reason to hold a goroutine.
 func TestAParkedConnectionOfTLSGoesOn(t *testing.T) {
 	pair := securetest.NewAuthority(t, "parked").Issue([]string{"localhost"})
 	s := newServer(t, http1.ServerOptions{Handler: hello})
@@ -577,14 +582,14 @@ func TestAParkedConnectionOfTLSGoesOn(t *testing.T) {
 	greet(t, asks)
 	awaitRest(t)
 	pieces.between = nil
-	send(t, asks, greeting[:20]) // whole records with a part of a head each
+	send(t, asks, greeting[:20]) // whole records, each with a part of a head
 	awaitRest(t)
 	send(t, asks, greeting[20:])
 	wantHello(t, asks)
 	awaitRest(t)
 }
 
-// inPieces sends what is written in three pieces.
+// inPieces sends each write in three pieces.
 type inPieces struct {
 	net.Conn
 

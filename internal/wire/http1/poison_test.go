@@ -11,8 +11,8 @@ import (
 	"github.com/weir-gateway/weir/internal/base/exchange"
 )
 
-// What a handler of lines has kept against the rules it finds scrambled, and a writer of
-// before writes nothing.
+// A handler of lines that has kept parts of a request against the rules finds them scrambled, and the writer of a
+// previous request writes nothing.
 func TestWhatIsKeptOfLinesIsPoisoned(t *testing.T) {
 	var head exchange.Head
 	var url func() string

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// okServer listens for requests, each of which it answers with two bytes.
+// okServer listens for requests and answers each with two bytes.
 func okServer(tb testing.TB) net.Addr {
 	tb.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -38,7 +38,7 @@ func okServer(tb testing.TB) net.Addr {
 	return listener.Addr()
 }
 
-// What is known of a host goes with its last connection, and the memory of one that is unused when the patrol comes.
+// What is known of a host is dropped with its last connection. The patrol frees the memory of unused connections.
 func TestAHostIsForgottenWithItsLastConnection(t *testing.T) {
 	address := okServer(t)
 	c := NewClient(ClientOptions{

@@ -13,8 +13,8 @@ import (
 	"github.com/weir-gateway/weir/internal/base/poison"
 )
 
-// A response that was released is nobody's: its head is gone, its body stays at its end, and neither a Read nor a Close of it
-// touches the request that has its connection now.
+// A response that was released belongs to nobody: its head is gone, its body stays at its end, and neither Read nor
+// Close on it touches the request that uses its connection now.
 func TestAReleasedResponseDoesNoHarm(t *testing.T) {
 	c := ownClient(func() (net.Conn, error) { return newParrot(t, usualAnswer), nil })
 	defer c.CloseIdle()
@@ -71,18 +71,19 @@ func TestAReleasedResponseDoesNoHarm(t *testing.T) {
 		}
 		exchange.Release(res)
 	}
-	if !poison.On && len(seen) > times*3/4 { // pools forget some things while races are looked for
+	if !poison.On && len(seen) > times*3/4 { // under the race detector, pools drop some things
 		t.Errorf("%d responses took the memory of %d", times, len(seen))
 	}
 }
 
-// returning counts what it is told of an answer.
+// returning counts the notifications that it gets about an answer.
 type returning struct{ ended, released int }
 
 func (r *returning) Ended(error) { r.ended++ }
 func (r *returning) Released()   { r.released++ }
 
-// Who follows an answer is told that nobody has its request any more, once, after its end, and only where that is sure.
+// An observer of an answer is told that nothing holds its request any more. It is told once, after the end of the
+// answer, and only where that is certain.
 func TestWhoFollowsAnAnswerIsToldOfItsRelease(t *testing.T) {
 	c := ownClient(func() (net.Conn, error) { return newParrot(t, usualAnswer), nil })
 	defer c.CloseIdle()
@@ -127,7 +128,8 @@ func TestWhoFollowsAnAnswerIsToldOfItsRelease(t *testing.T) {
 	}
 }
 
-// slow is content whose Reads give nothing, and that only when they are told to, whoever closes it. It tells of them.
+// slow is content whose Reads return nothing, and only when the test lets them, even if it is closed. It reports each
+// Read.
 type slow struct {
 	name  string
 	reads chan<- string
@@ -141,8 +143,8 @@ func (s slow) Read([]byte) (int, error) {
 
 func (s slow) Close() error { return nil }
 
-// A response that was released while the content of its request is sent yet leaves its memory to whoever sends that: nothing of
-// it is the next request's.
+// If a response is released while the content of its request is still being sent, its memory stays with the goroutine
+// that sends the content. None of it is used for the next request.
 func TestAReleasedResponseWhoseContentIsSentYetIsNotUsedAgain(t *testing.T) {
 	e, reads := newEndpoint(t, await.Patience), make(chan string, 10)
 	post := func(name string) (slow, <-chan answered) {
@@ -193,7 +195,8 @@ func TestAReleasedResponseWhoseContentIsSentYetIsNotUsedAgain(t *testing.T) {
 	}
 }
 
-// A response without content is over as soon as it is there, but not released before whoever has it was told so by a Read or a Close.
+// A response without content is over as soon as it arrives, but is not released before its receiver has learnt that
+// from a Read or a Close.
 func TestAResponseWithoutContentIsReleasedWhenItWasReadOrClosed(t *testing.T) {
 	for name, end := range map[string]func(body io.ReadCloser) error{
 		"read":    func(body io.ReadCloser) error { _, err := io.Copy(io.Discard, body); return err },
@@ -206,7 +209,7 @@ func TestAResponseWithoutContentIsReleasedWhenItWasReadOrClosed(t *testing.T) {
 			conn, in := e.accepts(t)
 			hears(t, in)
 			says(t, conn, fine)
-			(<-answer).reads(t) // from now on nobody dials
+			(<-answer).reads(t) // from now on no new connection is made
 			answers := make(chan answered, 1)
 			go func() {
 				res, err := e.client.RoundTrip(proxied(t, e.address, true))

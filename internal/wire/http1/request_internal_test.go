@@ -13,12 +13,11 @@ import (
 	"github.com/weir-gateway/weir/internal/base/poison"
 )
 
-// othersFields are those fields of a request that only a handler sets, or a client: those that are given requests which are used
-// again do not (see ServerOptions.Lines).
+// othersFields are those fields of a request that only a handler or a client sets. Handlers and clients that are
+// given reused requests do not set them (see ServerOptions.Lines).
 var othersFields = []string{"GetBody", "Form", "PostForm", "MultipartForm", "Cancel", "Response", "Pattern"}
 
-// What a request that is used again had before is not in the next one, whichever of its fields that was: each is what it is in a
-// request that is new.
+// A reused request carries over nothing from its previous use: each of its fields is as it is in a new request.
 func TestARequestThatIsUsedAgainIsAsANewOne(t *testing.T) {
 	for name, head := range map[string]string{
 		"of HTTP/1.1":           "GET /next?a=b HTTP/1.1\r\nHost: a\r\nX: y\r\n\r\n",
@@ -63,7 +62,7 @@ func (t *turn) comes(tb testing.TB, c *Conn, text string) {
 	c.readHead(t, end)
 }
 
-// wasAnswered has the request answered, as Weir's own handlers do it that keep nothing of it.
+// wasAnswered has the request answered, as those handlers of Weir do that keep nothing of it.
 func (t *turn) wasAnswered() {
 	ctx := new(exchange.RequestContext)
 	ctx.Again(context.Background())
@@ -77,7 +76,7 @@ func (t *turn) wasAnswered() {
 	ctx.Cancel(nil)
 }
 
-// fillFields sets each field of a request that is not others'.
+// fillFields sets each field of a request except othersFields.
 func fillFields(t *testing.T, r *http.Request) {
 	t.Helper()
 	for f, value := range reflect.ValueOf(r).Elem().Fields() {
@@ -105,7 +104,8 @@ func fillFields(t *testing.T, r *http.Request) {
 	}
 }
 
-// fieldsOf gives the fields of a turn's request in a form that can be compared: lines for heads, and of its body only whose it is.
+// fieldsOf returns the fields of a turn's request in a form that can be compared: lines for heads, and for its body
+// only which body it is.
 func fieldsOf(t *turn) map[string]any {
 	all := map[string]any{}
 	for f, value := range reflect.ValueOf(t.request).Elem().Fields() {
@@ -123,7 +123,7 @@ func fieldsOf(t *turn) map[string]any {
 	return all
 }
 
-// headOf is the map that a field is, nil where it is something else.
+// headOf returns a field that is a map of header fields, and nil for any other field.
 func headOf(value reflect.Value) http.Header {
 	head, _ := reflect.TypeAssert[http.Header](value)
 	return head

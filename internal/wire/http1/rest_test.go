@@ -12,7 +12,7 @@ import (
 	"github.com/weir-gateway/weir/internal/wire/http1"
 )
 
-// resting is a Sieve behind whose server one request has come and was answered.
+// resting is a Sieve whose server has read and answered one request.
 type resting struct {
 	*http1.Sieve
 
@@ -20,8 +20,8 @@ type resting struct {
 	rests  chan *http1.Sieve
 }
 
-// idleAfterRequest has the server wait for the next request until idle is over. It must
-// be called in a bubble of synctest.
+// idleAfterRequest has the server wait for the next request until idle is over. It must be called in a synctest
+// bubble.
 func idleAfterRequest(t *testing.T, idle time.Duration) *resting {
 	t.Helper()
 	client, server := net.Pipe()
@@ -41,7 +41,7 @@ func idleAfterRequest(t *testing.T, idle time.Duration) *resting {
 	return r
 }
 
-// send lets the client write, a piece a second. Each waits for a reader.
+// send has the client write one piece a second. Each write waits for a reader.
 func (r *resting) send(t *testing.T, pieces ...string) {
 	t.Helper()
 	go func() {
@@ -56,7 +56,7 @@ func (r *resting) send(t *testing.T, pieces ...string) {
 	}()
 }
 
-// leaves has the server wait until it may not any more.
+// leaves has the server wait until the Sieve ends its wait.
 func (r *resting) leaves(t *testing.T) {
 	t.Helper()
 	begun := time.Now()
@@ -115,11 +115,11 @@ func TestAHeadThatHasBegunRestsToo(t *testing.T) {
 	})
 }
 
-// What bounds a connection that waits is the same with a server and without.
+// The limits on a waiting connection are the same with and without a server.
 func TestRestingConnectionsHaveTheirTime(t *testing.T) {
 	for name, test := range map[string]struct {
 		send   string
-		lasts  time.Duration // from the end of the request before
+		lasts  time.Duration // counted from the end of the previous request
 		refuse bool
 	}{
 		"idle":           {lasts: time.Minute},
@@ -147,7 +147,7 @@ func TestRestingConnectionsHaveTheirTime(t *testing.T) {
 	}
 }
 
-// A server that is ended itself, or asks for nothing more, closes the connection.
+// If the server itself ends, or expects no further request, it closes the connection.
 func TestWhatIsClosedOtherwiseDoesNotRest(t *testing.T) {
 	for name, end := range map[string]func(r *resting) error{
 		"at once":                      func(*resting) error { return nil },
@@ -167,7 +167,7 @@ func TestWhatIsClosedOtherwiseDoesNotRest(t *testing.T) {
 						t.Error("a Read was not ended")
 					}
 				}
-				_ = r.Close() // what comes of it is looked at
+				_ = r.Close() // the test looks at what comes of it
 				if _, err := r.client.Write([]byte("a")); err == nil || len(r.rests) > 0 {
 					t.Errorf("the connection is open, %d rest", len(r.rests))
 				}

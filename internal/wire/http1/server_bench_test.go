@@ -15,17 +15,17 @@ import (
 	"github.com/weir-gateway/weir/internal/wire/http1"
 )
 
-// usual is a request with the fields that a browser sends.
+// usual is a request with the header fields that a browser sends.
 const usual = "GET /products/tea.json?page=2 HTTP/1.1\r\nHost: shop.example\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64)\r\n" +
 	"Accept: text/html,application/xhtml+xml\r\nAccept-Language: en-GB,en;q=0.5\r\nAccept-Encoding: gzip, deflate, br\r\n" +
 	"Referer: https://shop.example/\r\nCookie: session=0123456789abcdef\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Site: same-origin\r\n\r\n"
 
-// again is a connection whose client sends the same request n times, each when the
-// response before has begun to come, and then leaves.
+// again is a connection whose client sends the same request n times, each when the previous response has begun to
+// arrive, and then leaves.
 type again struct {
 	request string
 	left    int
-	sent    int // of this one
+	sent    int // of this request
 	mu      sync.Mutex
 	closed  chan struct{}
 	once    sync.Once
@@ -59,7 +59,7 @@ func (a *again) Close() error {
 
 var page = []byte(strings.Repeat("x", 1024))
 
-// plainHandler answers with 1 KiB as handlers do that know net/http.
+// plainHandler answers with 1 KiB, as handlers written for net/http do.
 func plainHandler(w http.ResponseWriter, _ *http.Request) {
 	w.Header()["Content-Type"] = []string{"text/plain"}
 	w.Header()["Content-Length"] = []string{"1024"}
@@ -68,7 +68,7 @@ func plainHandler(w http.ResponseWriter, _ *http.Request) {
 
 var rooms = sync.Pool{New: func() any { return new([16]byte) }}
 
-// headHandler does so as Weir's own code does.
+// headHandler answers with 1 KiB, as Weir's own code does.
 func headHandler(w http.ResponseWriter, r *http.Request) {
 	if exchange.RequestHead(r).Get("Accept") == "" {
 		panic("no Accept")
@@ -86,7 +86,7 @@ func headHandler(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(page)
 }
 
-// serveMany has the request served n times on one connection.
+// serveMany has the server answer the request n times on one connection.
 func serveMany(tb testing.TB, request string, n int, lines bool, h http.HandlerFunc) {
 	tb.Helper()
 	conn := &again{request: request, left: n, closed: make(chan struct{})}
@@ -96,8 +96,8 @@ func serveMany(tb testing.TB, request string, n int, lines bool, h http.HandlerF
 	s.Close()
 }
 
-// What a request costs of memory: its context. Everything else is used again, and its texts are where they
-// are those of the request before.
+// The one allocation of a request is its context. Everything else is reused, and its texts are those of the previous
+// request where they are the same.
 const allocationsOfARequest = 1
 
 func TestARequestAllocatesNoMoreThanStated(t *testing.T) {
@@ -108,9 +108,9 @@ func TestARequestAllocatesNoMoreThanStated(t *testing.T) {
 	} {
 		stated := allocationsOfARequest
 		if name == "POST" {
-			stated++ // its content, which may be read by whoever has kept it
+			stated++ // its content, which may be read by code that has kept it
 		}
-		serveMany(t, request, 10, true, headHandler) // what is made once
+		serveMany(t, request, 10, true, headHandler) // allocations that are made only once
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		serveMany(t, request, n, true, headHandler)

@@ -27,11 +27,11 @@ import (
 	"github.com/weir-gateway/weir/internal/wire/http1/http1test"
 )
 
-// patience is how long a client may live: the first of a thousand is there until the last one was answered, which takes ten
-// seconds on a busy machine.
+// patience is how long a client may stay connected. The first of a thousand clients stays until the last one was
+// answered, which takes ten seconds on a busy machine.
 const patience = 2 * time.Minute
 
-// newServer makes a Server that ends with the test.
+// newServer makes a Server that is closed when the test ends.
 func newServer(tb testing.TB, o http1.ServerOptions) *http1.Server {
 	tb.Helper()
 	if o.Limits == (http1.Limits{}) {
@@ -43,7 +43,7 @@ func newServer(tb testing.TB, o http1.ServerOptions) *http1.Server {
 	return s
 }
 
-// link gives both ends of a connection over the loopback.
+// link returns both ends of a connection over the loopback interface.
 func link(tb testing.TB) (client *net.TCPConn, server net.Conn) {
 	tb.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -67,7 +67,8 @@ func link(tb testing.TB) (client *net.TCPConn, server net.Conn) {
 	return client, server
 }
 
-// talk sends raw and gives all that comes until the server closes, which may be before it has taken all.
+// talk sends raw and returns all that arrives until the server closes the connection, possibly before it has read all
+// of raw.
 func talk(t *testing.T, client *net.TCPConn, raw string) string {
 	t.Helper()
 	if _, err := io.WriteString(client, raw); err != nil && !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, syscall.EPIPE) {
@@ -101,7 +102,7 @@ func (s *single) Close() error {
 
 func (s *single) Addr() net.Addr { return s.addr }
 
-// byStd has net/http's server answer raw.
+// byStd returns what net/http's server answers to raw.
 func byStd(t *testing.T, h http.Handler, raw string) string {
 	t.Helper()
 	client, conn := link(t)
@@ -114,7 +115,7 @@ func byStd(t *testing.T, h http.Handler, raw string) string {
 	return talk(t, client, raw)
 }
 
-// byOwn has ours answer raw.
+// byOwn returns what our own server answers to raw.
 func byOwn(t *testing.T, h http.Handler, raw string, lines bool) string {
 	t.Helper()
 	client, conn := link(t)
@@ -124,8 +125,7 @@ func byOwn(t *testing.T, h http.Handler, raw string, lines bool) string {
 
 var dates = regexp.MustCompile(`Date: \w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT`)
 
-// comparableForm brings responses into one form: fields in the order of the alphabet, dates
-// left out.
+// comparableForm normalises responses: header fields in alphabetical order, without dates.
 func comparableForm(responses string) string {
 	var out strings.Builder
 	for responses != "" {
@@ -147,8 +147,8 @@ func comparableForm(responses string) string {
 	return out.String()
 }
 
-// TestResponsesAreThoseOfNetHTTP has both servers answer the same requests by the same
-// handlers: but for the order of fields no byte differs.
+// TestResponsesAreThoseOfNetHTTP has both servers answer the same requests with the same handlers. Apart from the
+// order of header fields, no byte differs.
 func TestResponsesAreThoseOfNetHTTP(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, bytes.Repeat([]byte("0123456789"), 20_000), 0o600); err != nil {
@@ -287,7 +287,7 @@ func TestResponsesAreThoseOfNetHTTP(t *testing.T) {
 	for name, h := range handlers {
 		for kind, request := range requests {
 			if name == "early hints" && strings.HasSuffix(kind, "1.0") {
-				continue // RFC 9110 section 15.2: no 1xx over HTTP/1.0, which net/http sends
+				continue // RFC 9110 section 15.2: no 1xx to HTTP/1.0 clients; net/http sends it
 			}
 			t.Run(name+"/"+kind, func(t *testing.T) {
 				raw := request + last
@@ -311,8 +311,8 @@ func TestTheCorpusReachesAHandlerStrictly(t *testing.T) {
 	}
 }
 
-// FuzzServer checks that a handler of the server is called with exactly the requests that
-// the plain reading finds, however the stream is cut, and whether heads are lines or not.
+// FuzzServer checks that the server calls its handler with exactly the requests that the plain reading finds, however
+// the stream is cut, and whether or not heads are kept as lines.
 func FuzzServer(f *testing.F) {
 	for _, c := range http1test.Corpus(f, "testdata") {
 		f.Add(c.Raw(), []byte{})
@@ -321,7 +321,7 @@ func FuzzServer(f *testing.F) {
 	f.Fuzz(func(t *testing.T, raw, sizes []byte) { checkServer(t, raw, sizes) })
 }
 
-// checkServer has raw, cut into pieces, read by the server, and compares with the plain reading.
+// checkServer has the server read raw, cut into pieces, and compares the result with the plain reading.
 func checkServer(t *testing.T, raw, sizes []byte) {
 	t.Helper()
 	want, rest, err := http1test.Read(raw)
@@ -337,7 +337,7 @@ func checkServer(t *testing.T, raw, sizes []byte) {
 				t.Fatalf("%q: request %d is %+v, want %+v", raw, i, g, w)
 			}
 		}
-		ended := bytes.Contains(rest, []byte("\r\n\r\n")) // a head that never ends is neither passed nor refused
+		ended := bytes.Contains(rest, []byte("\r\n\r\n")) // a head that never ends is neither passed nor rejected
 		if malformed && ended && !got.refused && !got.broken && !got.closes {
 			t.Fatalf("%q: it was neither passed nor refused: %+v", raw, got)
 		}
@@ -347,7 +347,7 @@ func checkServer(t *testing.T, raw, sizes []byte) {
 	}
 }
 
-// outcomeOfServer is outcome, and whether a request has asked for the connection to end.
+// outcomeOfServer is outcome, and whether a request has asked for the connection to be closed.
 type outcomeOfServer struct {
 	outcome
 
@@ -385,7 +385,7 @@ func readByServer(t *testing.T, raw, sizes []byte, lines bool) outcomeOfServer {
 	return got
 }
 
-// piped is segments with the rest of a connection, which takes everything.
+// piped is segments with the other methods of a connection. Its writes always succeed.
 type piped struct {
 	segments
 
@@ -400,7 +400,7 @@ func (*piped) LocalAddr() net.Addr              { return &net.UnixAddr{Name: "se
 func (*piped) RemoteAddr() net.Addr             { return &net.UnixAddr{Name: "client"} }
 func (p *piped) Close() error                   { p.once.Do(func() { close(p.closed) }); return nil }
 
-// TestAClientThatLeavesEndsTheContext waits with each kind of request for its end.
+// TestAClientThatLeavesEndsTheContext waits for the end of the context with each kind of request.
 func TestAClientThatLeavesEndsTheContext(t *testing.T) {
 	for name, raw := range map[string]string{
 		"without content": "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
@@ -432,14 +432,14 @@ func TestAClientThatLeavesEndsTheContext(t *testing.T) {
 	}
 }
 
-// A client that has sent its next request already is still there.
+// A client that has already sent its next request is still there.
 func TestPipelinedRequestsAreNoLeave(t *testing.T) {
 	client, conn := link(t)
 	newServer(t, http1.ServerOptions{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		select {
 		case <-r.Context().Done():
 			_, _ = io.WriteString(w, "left")
-		case <-time.After(3 * 100 * time.Millisecond): // longer than it takes to be missed
+		case <-time.After(3 * 100 * time.Millisecond): // longer than it takes to notice that a client has gone
 			_, _ = io.WriteString(w, "there")
 		}
 	})}).Serve(conn, time.Time{})
@@ -449,7 +449,7 @@ func TestPipelinedRequestsAreNoLeave(t *testing.T) {
 	}
 }
 
-// What a handler has kept is of no use when it has returned, and hurts nobody.
+// A body or writer that a handler keeps after it has returned no longer works, and does no harm.
 func TestWhatIsKeptIsOfNoUse(t *testing.T) {
 	var body io.Reader
 	var writer http.ResponseWriter
@@ -472,7 +472,7 @@ func TestWhatIsKeptIsOfNoUse(t *testing.T) {
 	}
 }
 
-// A reader of the content that outlives the handler, as a transport's does, is woken.
+// A goroutine that reads the content and outlives the handler, as a transport's does, is woken.
 func TestAReaderThatWaitsIsWoken(t *testing.T) {
 	ended := make(chan error, 1)
 	client, conn := link(t)
@@ -572,7 +572,7 @@ func TestAHandlerTakesTheConnectionOver(t *testing.T) {
 	}
 }
 
-// Lines reach the handler as they came, and leave as it has written them.
+// Lines reach the handler as they were received, and are sent as the handler wrote them.
 func TestLinesPassAsTheyAre(t *testing.T) {
 	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		out := exchange.MapHead(w.Header())
@@ -587,7 +587,8 @@ func TestLinesPassAsTheyAre(t *testing.T) {
 	}
 }
 
-// A length is said as it was understood: of several the last one that is any, and nothing else goes out in its name.
+// A Content-Length is sent as it was understood. Of several, the last valid one counts, and no other value is sent
+// under that name.
 func TestALengthIsSentAsItIsMeant(t *testing.T) {
 	for _, odd := range []string{"0000000000000000200", "3\r\nX-Injected: 1", "", " 3", "3 ", "+3", "9999999999999999999"} {
 		h := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -605,7 +606,7 @@ func TestALengthIsSentAsItIsMeant(t *testing.T) {
 	}
 }
 
-// TestTrailersOfLines holds both ways what exchange says of trailers.
+// TestTrailersOfLines checks what package exchange says of trailers, for requests and responses.
 func TestTrailersOfLines(t *testing.T) {
 	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		announced := exchange.RequestTrailer(r).Names()
@@ -618,7 +619,7 @@ func TestTrailersOfLines(t *testing.T) {
 	}
 }
 
-// Close ends what waits, and what is answered, and leaves nothing behind (goleak).
+// Close ends connections that wait and requests that are being answered, and leaves no goroutine behind (goleak).
 func TestCloseEndsEverything(t *testing.T) {
 	reached, ended := make(chan struct{}), make(chan struct{})
 	s := newServer(t, http1.ServerOptions{Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -643,8 +644,8 @@ func TestCloseEndsEverything(t *testing.T) {
 	}
 }
 
-// Who sends much more than is taken reads the answer before it is told that nobody takes the rest: Go's client, and with it
-// SDKs, would tell of that and not of the answer.
+// A client that sends much more than the server takes can read the answer before it learns that the server does not
+// take the rest. Otherwise Go's client, and SDKs that use it, would report the failed write instead of the answer.
 func TestAnAnswerComesBeforeTheEndOfWhatIsNotTaken(t *testing.T) {
 	s := newServer(t, http1.ServerOptions{Lines: true, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusRequestEntityTooLarge)
@@ -665,7 +666,8 @@ func TestAnAnswerComesBeforeTheEndOfWhatIsNotTaken(t *testing.T) {
 	}
 }
 
-// A request has the context of the one before it on its connection where that was forgone and nobody has waited for its end; nothing else of that one is in it.
+// A request uses the context of the previous request on its connection if that one was given up (Forgo) and nothing
+// has waited for its end. Nothing else of the previous request is in it.
 func TestAContextThatWasForgoneIsTheNextRequests(t *testing.T) {
 	forgo := func(x *exchange.Exchange) { x.Alone(); x.Forgo() }
 	for name, c := range map[string]struct {

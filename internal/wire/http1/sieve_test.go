@@ -22,7 +22,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// segments is a connection whose client sent these pieces and then half-closed.
+// segments is a connection whose client sent these pieces and then half-closed it.
 type segments struct {
 	net.Conn
 
@@ -48,7 +48,7 @@ func (s *segments) Close() error {
 	return nil
 }
 
-// cut makes pieces of b, each as long as the next of sizes says, which repeat.
+// cut cuts b into pieces, whose lengths are sizes, repeated as needed.
 func cut(b []byte, sizes []byte) [][]byte {
 	var pieces [][]byte
 	for i := 0; len(b) > 0; i++ {
@@ -70,8 +70,8 @@ type outcome struct {
 	short    bool // the client's stream ended within a message
 }
 
-// serve reads all requests as net/http's server does; where awaits, it is handed the
-// Sieve anew for each of them.
+// serve reads all requests as net/http's server does. If awaits is true, it is handed the Sieve anew for each
+// request.
 func serve(t *testing.T, sieve *http1.Sieve, awaits bool) outcome {
 	t.Helper()
 	var got outcome
@@ -153,7 +153,7 @@ func check(t *testing.T, raw, sizes []byte) {
 			t.Fatalf("%q: request %d is %+v, want %+v", raw, i, g, w)
 		}
 	}
-	ended := bytes.Contains(rest, []byte("\r\n\r\n")) // a head that never ends is neither passed nor refused
+	ended := bytes.Contains(rest, []byte("\r\n\r\n")) // a head that never ends is neither passed nor rejected
 	if malformed := errors.Is(err, http1test.ErrMalformed); malformed && ended && !got.refused && !got.broken && !got.short {
 		t.Fatalf("%q: it was neither passed nor refused: %+v", raw, got)
 	}
@@ -179,8 +179,8 @@ func TestSievePassesTheCorpusStrictly(t *testing.T) {
 	}
 }
 
-// FuzzSieve checks that net/http, behind a Sieve, reads exactly the requests that
-// the plain reading finds, however the stream is cut.
+// FuzzSieve checks that net/http behind a Sieve reads exactly the requests that the plain reading finds, however the
+// stream is cut.
 func FuzzSieve(f *testing.F) {
 	for _, c := range http1test.Corpus(f, "testdata") {
 		f.Add(c.Raw(), []byte{})
@@ -283,7 +283,7 @@ func TestSieveAddsNoAllocationToARequest(t *testing.T) {
 	}
 }
 
-// repeating is a connection on which the same piece comes with every Read.
+// repeating is a connection on which every Read returns the same piece.
 type repeating struct {
 	net.Conn
 
@@ -307,7 +307,7 @@ func BenchmarkSieveRequest(b *testing.B) {
 	}
 }
 
-// pair gives the two ends of a real connection.
+// pair returns the two ends of a real connection.
 func pair(t *testing.T) (client, server net.Conn) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

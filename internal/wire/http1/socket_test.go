@@ -15,7 +15,7 @@ import (
 	"github.com/weir-gateway/weir/internal/wire/http1"
 )
 
-// What a socket tells is what its connection would have told.
+// A socket reports what its connection would have reported.
 func TestASocketReadsAsItsConnectionDoes(t *testing.T) {
 	for name, c := range map[string]struct {
 		happens func(near *net.TCPConn, far net.Conn) error
@@ -60,7 +60,7 @@ func TestASocketReadsAsItsConnectionDoes(t *testing.T) {
 	}
 }
 
-// withoutPorts is the text of err, as every connection would tell it.
+// withoutPorts returns the text of err without ports, which differ from one connection to the next.
 func withoutPorts(err error) string {
 	if err == nil {
 		return ""
@@ -81,7 +81,7 @@ func TestASocketWritesWhatGoesAtOnce(t *testing.T) {
 			t.Errorf("of %q there came %q, %v", pieces, p, err)
 		}
 	}
-	if n := s.WriteNow(make([]byte, 1<<20), make([]byte, 64<<20)); n <= 0 || n >= 65<<20 { // nobody reads
+	if n := s.WriteNow(make([]byte, 1<<20), make([]byte, 64<<20)); n <= 0 || n >= 65<<20 { // nobody reads the other end
 		t.Errorf("%d bytes went", n)
 	}
 	if n := s.WriteNow([]byte("h"), []byte("i")); n != 0 {

@@ -18,7 +18,7 @@ func TestResponseHeadRules(t *testing.T) {
 		{"HTTP/1.1 200 \r\n", http1.OK},
 		{"HTTP/1.1 200\r\n", http1.OK},
 		{"HTTP/1.1 999 As caf\xe9 says\r\n", http1.OK},
-		{line + "X_Forwarded_For: a\r\nA:\r\n", http1.OK}, // it is no request
+		{line + "X_Forwarded_For: a\r\nA:\r\n", http1.OK}, // these rules are for requests
 
 		{"HTTP/1.1  200 OK\r\n", http1.BadStatusLine},
 		{"HTTP/1.1 200OK\r\n", http1.BadStatusLine},

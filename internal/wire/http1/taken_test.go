@@ -17,7 +17,7 @@ import (
 	"github.com/weir-gateway/weir/internal/wire/http1"
 )
 
-// sated is a server's end of a connection whose client takes the first piece and no other.
+// sated is a server's end of a connection whose client takes the first piece and nothing more.
 type sated struct {
 	net.Conn
 
@@ -42,11 +42,11 @@ func (s *sated) Close() error {
 	return s.Conn.Close()
 }
 
-// used is how much memory is.
+// used returns how much memory is in use.
 func used() int64 {
 	var m runtime.MemStats
 	runtime.GC()
-	runtime.GC() // what was pooled is lost with the second one
+	runtime.GC() // the second one frees what was pooled
 	runtime.ReadMemStats(&m)
 	return int64(m.HeapAlloc + m.StackInuse)
 }
@@ -63,7 +63,7 @@ func TestAResponseThatNobodyTakesHoldsNoPieceOfItsOwn(t *testing.T) {
 	before, waits := used(), make(chan struct{})
 	for range n {
 		client, conn := net.Pipe()
-		t.Cleanup(func() { _ = client.Close() }) // nothing was promised on it
+		t.Cleanup(func() { _ = client.Close() }) // a failed Close does not matter here
 		s.Serve(&sated{Conn: conn, waits: waits, closed: make(chan struct{})}, time.Time{})
 		if _, err := io.WriteString(client, "GET / HTTP/1.1\r\nHost: a\r\n\r\n"); err != nil {
 			t.Fatal(err)
@@ -75,16 +75,16 @@ func TestAResponseThatNobodyTakesHoldsNoPieceOfItsOwn(t *testing.T) {
 	}
 }
 
-// hesitant is a server's end of a connection whose client takes a part of what it is given at once.
+// hesitant is a server's end of a connection whose client takes at once only a part of what it is given.
 type hesitant struct {
 	net.Conn
 
-	part int // one in so many bytes
+	part int // it takes one in this many bytes
 }
 
 func (h hesitant) WriteAtOnce(p, more []byte) int {
 	all := slices.Concat(p, more)
-	n, _ := h.Write(all[:len(all)/h.part]) // whoever writes the rest learns of it
+	n, _ := h.Write(all[:len(all)/h.part]) // an error shows when the rest is written
 	return n
 }
 
@@ -135,7 +135,7 @@ func TestAPieceMayBeUsedAgainThatAClientHasNotTaken(t *testing.T) {
 }
 
 func TestAResponseThatNobodyTakesHoldsOnlyWhatIsLeftOfAPiece(t *testing.T) {
-	const n, bytesEach = 100, 64 << 10 // less than the two pieces that it passes through
+	const n, bytesEach = 100, 64 << 10 // less than the two pieces that the content passes through
 	var pieces sync.Pool
 	s := newServer(t, http1.ServerOptions{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		for err := error(nil); err == nil; {
@@ -151,7 +151,7 @@ func TestAResponseThatNobodyTakesHoldsOnlyWhatIsLeftOfAPiece(t *testing.T) {
 	before, waits := used(), make(chan struct{})
 	for range n {
 		client, conn := net.Pipe()
-		t.Cleanup(func() { _ = client.Close() }) // nothing was promised on it
+		t.Cleanup(func() { _ = client.Close() }) // a failed Close does not matter here
 		s.Serve(&gorged{sated: sated{Conn: conn, taken: true, waits: waits, closed: make(chan struct{})}}, time.Time{})
 		if _, err := io.WriteString(client, "GET / HTTP/1.1\r\nHost: a\r\n\r\n"); err != nil {
 			t.Fatal(err)
@@ -163,12 +163,12 @@ func TestAResponseThatNobodyTakesHoldsOnlyWhatIsLeftOfAPiece(t *testing.T) {
 	}
 }
 
-// gorged is a server's end of a connection whose client takes all but 10 KiB of the first piece, and no more.
+// gorged is a server's end of a connection whose client takes all but 10 KiB of the first piece, and nothing more.
 type gorged struct{ sated }
 
 func (g *gorged) WriteAtOnce(p, more []byte) int { return max(0, len(p)+len(more)-10<<10) }
 
-// A large piece costs no copy, nor a call of its own.
+// A large piece is neither copied nor sent with a system call of its own.
 func TestALargePieceGoesTogetherWithItsHead(t *testing.T) {
 	s := newServer(t, http1.ServerOptions{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Length", "104000")
@@ -188,7 +188,7 @@ func TestALargePieceGoesTogetherWithItsHead(t *testing.T) {
 	}
 }
 
-// counting is a server's end of a connection that tells how much it is given to write at once.
+// counting is a server's end of a connection that reports how much it is given to write at once.
 type counting struct {
 	net.Conn
 

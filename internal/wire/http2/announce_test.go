@@ -9,7 +9,7 @@ import (
 	"github.com/weir-gateway/weir/internal/wire/http2"
 )
 
-// listener is a client that has sent its preface and keeps what it is told.
+// listener is a client that has sent its preface and keeps what the server sends.
 type listener struct {
 	pieces
 
@@ -23,8 +23,8 @@ func frameOf(kind http2.Type, flags http2.Flags, stream uint32, payload string) 
 	return string(binary.BigEndian.AppendUint32(head, stream)) + payload
 }
 
-// The end is announced once, between two frames, and never within a header block
-// or before the server's SETTINGS, whatever pieces the server writes in.
+// The Meter announces the end once and between two frames, never within a header block or before the server's
+// SETTINGS, whatever pieces the server writes in.
 func TestTheEndIsAnnouncedBetweenFrames(t *testing.T) {
 	frames := []string{
 		frameOf(http2.Settings, 0, 0, ""),
@@ -44,7 +44,7 @@ func TestTheEndIsAnnouncedBetweenFrames(t *testing.T) {
 	}
 	goAway := frameOf(http2.GoAway, 0, 0, "\x7f\xff\xff\xff\x00\x00\x00\x00")
 	for _, size := range []int{1, 3, 9, 14, len(all)} {
-		for when := 0; when <= len(all); when++ { // how much was written when it is announced
+		for when := 0; when <= len(all); when++ { // how much was written before the announcement
 			client := &listener{pieces: pieces{left: []byte(http2.Preface)}}
 			meter := http2.NewMeter(client, &http2.Options{HeadBytes: 1 << 10}, true, never)
 			if _, err := meter.Read(make([]byte, 100)); err != nil {

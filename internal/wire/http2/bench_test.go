@@ -35,8 +35,8 @@ func (l *loop) Write(p []byte) (int, error)     { return len(p), nil }
 func (l *loop) SetReadDeadline(time.Time) error { return nil }
 func (l *loop) RemoteAddr() net.Addr            { return nil }
 
-// traffic is what clients send, as the server's own reader reads it: first the head
-// of a frame, then its payload.
+// traffic returns what clients send, cut the way the server's own reader reads it: first the frame's header, then its
+// payload.
 func traffic() map[string][]byte {
 	made := map[string][]byte{}
 	for name, do := range map[string]func(f *xhttp2.Framer) error{
@@ -56,7 +56,7 @@ func traffic() map[string][]byte {
 	return made
 }
 
-// newMeter gives a Meter on a client that sends b for ever, after its preface.
+// newMeter returns a Meter for a client that sends b for ever after its preface.
 func newMeter(t testing.TB, b []byte) *http2.Meter {
 	t.Helper()
 	c := &loop{preface: []byte(http2.Preface), b: b}
@@ -68,7 +68,7 @@ func newMeter(t testing.TB, b []byte) *http2.Meter {
 }
 
 func readFrame(m *http2.Meter, buf []byte) error {
-	m.Began() // somebody wanted it
+	m.Began() // as if a handler had started
 	m.Served()
 	if _, err := io.ReadFull(m, buf[:9]); err != nil {
 		return err
@@ -91,7 +91,7 @@ func BenchmarkMeterRead(b *testing.B) {
 	}
 }
 
-// BenchmarkWithoutMeter is what the connection below costs.
+// BenchmarkWithoutMeter measures the cost of the connection under the Meter.
 func BenchmarkWithoutMeter(b *testing.B) {
 	for name, frame := range traffic() {
 		b.Run(name, func(b *testing.B) {

@@ -12,7 +12,7 @@ import (
 	"github.com/weir-gateway/weir/internal/wire/http2"
 )
 
-// blockOf encodes fields, name after value.
+// blockOf encodes fields, which alternate between name and value.
 func blockOf(t testing.TB, fields ...string) []byte {
 	t.Helper()
 	var b bytes.Buffer
@@ -25,14 +25,14 @@ func blockOf(t testing.TB, fields ...string) []byte {
 	return b.Bytes()
 }
 
-// again is a field of the dynamic table, named n times.
+// again refers n times to one field of the dynamic table.
 func again(n int) []byte { return bytes.Repeat([]byte{0x80 | 62}, n) }
 
-// endsFor tells why a Meter ends a connection on which these frames come, in pieces.
+// endsFor returns the reason why a Meter ends a connection on which these frames arrive in pieces of the given sizes.
 func endsFor(sizes []byte, frames ...string) http2.Reason {
 	all := http2.Preface + strings.Join(frames, "")
 	m := http2.NewMeter(&pieces{left: []byte(all), sizes: sizes}, &http2.Options{HeadBytes: 64 << 10, HeadFields: 10}, false, never)
-	_, _ = io.Copy(io.Discard, m) // how it ended is what Reason says
+	_, _ = io.Copy(io.Discard, m) // Reason says how it ended
 	return m.Reason()
 }
 
@@ -72,9 +72,9 @@ func TestTooManyFieldsEndTheConnection(t *testing.T) {
 	}
 }
 
-// FuzzFieldsAreCounted compares with the decoder of golang.org/x/net: of a block that
-// it takes, the Meter finds as many fields, whatever pieces it comes in. Changes of the
-// table's size, of which the decoder does not tell, may be beside them.
+// FuzzFieldsAreCounted compares the Meter with the decoder of golang.org/x/net. In a block that the decoder accepts,
+// the Meter finds as many fields, however the block is cut into pieces. Table size updates may be added to them,
+// because the decoder does not report those.
 func FuzzFieldsAreCounted(f *testing.F) {
 	f.Add(blockOf(f, ":method", "GET", ":path", "/", "cookie", strings.Repeat("b", 300), "x", ""), []byte{0})
 	f.Add(append([]byte{0x3f, 0xe1, 0x1f}, again(100)...), []byte{4})
@@ -91,7 +91,7 @@ func FuzzFieldsAreCounted(f *testing.F) {
 			half := len(all) / 2
 			frames := frameOf(http2.Headers, 0, 1, string(all[:half])) + frameOf(http2.Continuation, http2.EndHeaders, 1, string(all[half:]))
 			m := http2.NewMeter(&pieces{left: []byte(http2.Preface + frames), sizes: sizes}, &http2.Options{HeadBytes: 1 << 20, HeadFields: most / http2.MaxFields}, false, never)
-			_, _ = io.Copy(io.Discard, m) // how it ended is what Reason says
+			_, _ = io.Copy(io.Discard, m) // Reason says how it ended
 			if ended := m.Reason() == http2.HeaderBlock; ended != (extra > 0) && (!changes || !ended) {
 				t.Fatalf("%d fields behind %x by %v, ended: %v", most+extra, block, sizes, ended)
 			}

@@ -8,7 +8,7 @@ import (
 
 var never time.Time
 
-// pieces is a connection whose client sent left in pieces and then half-closed.
+// pieces is a connection whose client sent left in pieces and then half-closed the connection.
 type pieces struct {
 	net.Conn
 

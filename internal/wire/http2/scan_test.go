@@ -14,14 +14,14 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// head is what is compared of a frame.
+// head is the part of a frame that is compared.
 type head struct {
 	kind, flags    uint8
 	length, stream uint32
 }
 
-// scan gives the frames that a Scanner finds in b, which comes in pieces; each is
-// as long as the next of sizes says, which repeat.
+// scan returns the frames that a Scanner finds in b. b arrives in pieces, whose lengths are sizes, repeated as
+// needed.
 func scan(b, sizes []byte) (frames []head, between bool) {
 	var s http2.Scanner
 	for i := 0; len(b) > 0; i++ {
@@ -42,7 +42,7 @@ func scan(b, sizes []byte) (frames []head, between bool) {
 	return frames, s.Between()
 }
 
-// reference gives the frames that golang.org/x/net/http2 finds.
+// reference returns the frames that golang.org/x/net/http2 finds.
 func reference(b []byte) (frames []head, between bool) {
 	r := bytes.NewReader(b)
 	for {
@@ -57,8 +57,8 @@ func reference(b []byte) (frames []head, between bool) {
 	}
 }
 
-// FuzzScanner compares the frames that a Scanner finds with those that the server's
-// own reader finds, whatever pieces they come in.
+// FuzzScanner compares the frames that a Scanner finds with those that the server's own reader finds, however the
+// bytes are cut into pieces.
 func FuzzScanner(f *testing.F) {
 	var b bytes.Buffer
 	framer := xhttp2.NewFramer(&b, nil)
@@ -117,9 +117,8 @@ func TestContentOfDataIsWithoutPadding(t *testing.T) {
 	}
 }
 
-// FuzzMeterPassesAndCounts sends any bytes through a Meter in any pieces. While it
-// does not end the connection, every byte is passed on, and it has counted exactly
-// the frames that are there.
+// FuzzMeterPassesAndCounts sends arbitrary bytes through a Meter in arbitrary pieces. While the Meter does not end
+// the connection, it passes every byte on and has counted exactly the frames that are there.
 func FuzzMeterPassesAndCounts(f *testing.F) {
 	f.Add([]byte("\x00\x00\x00\x04\x00\x00\x00\x00\x00"), []byte{5}, true)
 	f.Add([]byte("\x00\x00\x08\x06\x00\x00\x00\x00\x0012345678\x00\x00\x02\x00\x09\x00\x00\x00\x01\x01x"), []byte{0}, false)

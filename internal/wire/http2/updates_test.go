@@ -9,8 +9,8 @@ import (
 	"github.com/weir-gateway/weir/internal/wire/http2"
 )
 
-// A client may have megabytes in its window that it has not read yet. The updates
-// for them come when nothing is sent any more, and must not look like a flood.
+// A client may have megabytes in its receive window that it has not read yet. Its window updates arrive when nothing
+// is being sent any more, and must not look like a flood.
 func TestUpdatesForContentComeLate(t *testing.T) {
 	t.Parallel()
 	const updates, perUpdate = 20_000, 2 << 10
@@ -18,7 +18,7 @@ func TestUpdatesForContentComeLate(t *testing.T) {
 	for name, sent := range map[string]int{"after a download": updates * perUpdate, "for nothing": 0} {
 		m := http2.NewMeter(&sink{pieces: pieces{left: []byte(client)}}, &http2.Options{HeadBytes: 1 << 16}, false, never)
 		read := make([]byte, 64)
-		if _, err := m.Read(read); err != nil { // the preface: from here on frames are counted
+		if _, err := m.Read(read); err != nil { // the preface; frames are counted from here on
 			t.Fatal(err)
 		}
 		frame := frameOf(http2.Data, 0, 1, strings.Repeat("x", 16<<10))
@@ -34,7 +34,7 @@ func TestUpdatesForContentComeLate(t *testing.T) {
 	}
 }
 
-// sink is pieces whose client takes everything.
+// sink is a pieces whose client accepts everything that the server writes.
 type sink struct{ pieces }
 
 func (*sink) Write(p []byte) (int, error) { return len(p), nil }

@@ -18,7 +18,7 @@ import (
 	"github.com/weir-gateway/weir/internal/wire/proxyproto"
 )
 
-// sayPeer answers with the client as the gateway will know it.
+// sayPeer answers with the client's address as the gateway will see it.
 func sayPeer(w http.ResponseWriter, r *http.Request) {
 	peer := listen.ConnectionFrom(r.Context()).Peer
 	_, _ = io.WriteString(w, peer.String())
@@ -125,7 +125,7 @@ func TestConnectionsWithoutAHeaderThatCountsAreClosed(t *testing.T) {
 		address := start(t, listen.Options{Handler: http.HandlerFunc(sayPeer), Announced: test.announced, Limits: config.Limits{FirstRequest: 200 * time.Millisecond}})
 		conn := dial(t, address)
 		send(t, conn, test.text)
-		rest, _ := io.ReadAll(conn) // a reset is as good an end as any
+		rest, _ := io.ReadAll(conn) // a reset is as good as any other end
 		if text := string(rest); text != "" && !strings.Contains(text, "request-timeout") {
 			t.Errorf("%s: got %q", name, rest)
 		}

@@ -26,7 +26,7 @@ func TestOneClientHasItsShareOfConnections(t *testing.T) {
 		Ended: func(reason string) {
 			select {
 			case told <- reason:
-			default: // it has heard enough
+			default: // the test has heard enough
 			}
 		},
 	})
@@ -46,7 +46,7 @@ func TestOneClientHasItsShareOfConnections(t *testing.T) {
 		{"198.51.100.7:3", 503},
 		{"198.51.100.8:1", 200},
 		{"[2001:db8::1]:1", 200},
-		{"[2001:db8::2]:1", 200}, // one network is one client
+		{"[2001:db8::2]:1", 200}, // clients of one network count as one client
 		{"[2001:db8::3]:1", 503},
 		{"[2001:db8:0:1::1]:1", 200},
 	} {
@@ -63,7 +63,7 @@ func TestOneClientHasItsShareOfConnections(t *testing.T) {
 	ends[0]()
 	until(t, func() bool {
 		status, end := ask("198.51.100.7:4")
-		end() // only so many are told at once why they are turned away
+		end() // only a limited number at a time is told why it is turned away
 		return status == http.StatusOK
 	})
 }
@@ -72,14 +72,14 @@ func TestOneClientHasItsShareOfConnections(t *testing.T) {
 func TestHandshakesComputeInTurn(t *testing.T) {
 	certificate, pool := selfSigned(t)
 	var now, most atomic.Int32
-	address := start(t, listen.Options{Handler: http.HandlerFunc(echo), Limits: patientLimits(), TLS: &tls.Config{ // all wait for their turn, for as long as the machine takes
+	address := start(t, listen.Options{Handler: http.HandlerFunc(echo), Limits: patientLimits(), TLS: &tls.Config{ // handshakes wait for their turn, however long the machine takes
 		MinVersion: tls.VersionTLS12,
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 			n := now.Add(1)
 			for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
 			}
 			for range 100 {
-				runtime.Gosched() // as many others as may be have their turn
+				runtime.Gosched() // as many others as are allowed have their turn
 			}
 			now.Add(-1)
 			return &certificate, nil
@@ -151,7 +151,7 @@ func (l *lines) about(text string) (found []string) {
 	return found
 }
 
-// A flood of clients that are cut off is no flood of lines.
+// A flood of clients that are cut off does not flood the log.
 func TestTheLogIsToldSeldom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log lines

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// selfSigned gives a certificate for weir.test and the pool that trusts it.
+// selfSigned returns a certificate for weir.test and a pool that trusts it.
 func selfSigned(t *testing.T) (tls.Certificate, *x509.CertPool) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

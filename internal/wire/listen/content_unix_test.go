@@ -13,7 +13,7 @@ import (
 	"github.com/weir-gateway/weir/internal/wire/listen"
 )
 
-// What came behind a PROXY header goes before what comes on the connection.
+// Bytes that arrived together with a PROXY header are read before what arrives later on the connection.
 func TestContentBehindAnAnnouncementStaysInItsOrder(t *testing.T) {
 	address := start(t, listen.Options{Handler: http.HandlerFunc(echo), Announced: loopback})
 	h := announcement("198.51.100.7:1")
@@ -29,7 +29,8 @@ func TestContentBehindAnAnnouncementStaysInItsOrder(t *testing.T) {
 	}
 }
 
-// Nobody has to wait for content that has come already, though it is a little longer than what is read at once.
+// A handler need not wait for content that has already arrived, even if it is a little longer than what one read
+// returns.
 func TestContentThatHasComeWithItsHeadIsThereBeforeTheHandlerReads(t *testing.T) {
 	if *engine != "own" {
 		t.Skip("net/http's server tells nobody what has come")
@@ -46,7 +47,7 @@ func TestContentThatHasComeWithItsHeadIsThereBeforeTheHandlerReads(t *testing.T)
 	for _, test := range []struct{ sent, announced, here int }{
 		{4096, 4096, 4096},
 		{4000, 4096, 4000}, // the rest is sent once the handler waits for it
-		{9000, 9000, -1},   // is more than there is room for
+		{9000, 9000, -1},   // more than there is room for
 	} {
 		conn := dial(t, address)
 		request := fmt.Sprintf("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n", test.announced)
@@ -59,7 +60,7 @@ func TestContentThatHasComeWithItsHeadIsThereBeforeTheHandlerReads(t *testing.T)
 			if _, err := fmt.Sscanf(got, "%d true <nil>", &here); err != nil || here < test.here || test.here < 0 && here >= test.announced {
 				t.Errorf("of %d bytes that were sent of %d: %q", test.sent, test.announced, got)
 			}
-			send(t, conn, request+strings.Repeat("a", test.announced)) // the next one finds the same
+			send(t, conn, request+strings.Repeat("a", test.announced)) // the next request finds the same
 		}
 	}
 }

@@ -39,9 +39,9 @@ func (rec *recorder) take() []string {
 	return seen
 }
 
-// TestCorpusReachesTheHandlerOnlyInOneReading sends every published payload to a
-// real server: the handler sees the requests of the plain reading, up to the
-// first that is malformed or not kept alive, and nothing else.
+// TestCorpusReachesTheHandlerOnlyInOneReading sends every published payload to a real server. The handler sees the
+// requests that a plain reading of the payload finds, up to the first that is malformed or not kept alive, and
+// nothing else.
 func TestCorpusReachesTheHandlerOnlyInOneReading(t *testing.T) {
 	rec := &recorder{}
 	address := start(t, listen.Options{Handler: rec})

@@ -19,7 +19,7 @@ import (
 	"github.com/weir-gateway/weir/internal/wire/listen"
 )
 
-// patient waits until the client has gone, for a request to /wait; it takes content.
+// patient makes a request for /wait wait until the client has gone. It accepts content.
 func patient(_ http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodPut {
 		_, _ = io.Copy(io.Discard, r.Body)
@@ -29,15 +29,15 @@ func patient(_ http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// abuse is what a client may do again and again. do writes the i-th time.
+// abuse is something that a client may do again and again. do writes it for the i-th time.
 type abuse struct {
 	name   string
 	reason string
-	// frames is how many of them the connection may last.
+	// frames is how many of these frames the connection survives.
 	frames int
 	begin  func(c *h2) error
 	do     func(c *h2, i int) error
-	each   int // how many frames do writes
+	each   int // how many frames one call of do writes
 }
 
 func abuses() []abuse {
@@ -103,14 +103,14 @@ func abuses() []abuse {
 	}
 }
 
-// TestFramesThatLeadNowhereEndTheConnection holds how many frames of each kind a
-// connection lasts, with and without TLS, and that the client is told.
+// TestFramesThatLeadNowhereEndTheConnection checks how many frames of each kind a connection survives, with and
+// without TLS, and that the client is told why it ends.
 func TestFramesThatLeadNowhereEndTheConnection(t *testing.T) {
 	certificate, _ := selfSigned(t)
 	for _, a := range abuses() {
 		for name, end := range map[string]*tls.Config{"h2c": nil, "TLS": {Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}} {
 			t.Run(a.name+" over "+name, func(t *testing.T) {
-				// Time is not of interest here: what is waited for is waited for longer than the test runs.
+				// Time is not of interest here: all timeouts are longer than the test runs.
 				o := listen.Options{Handler: http.HandlerFunc(patient), H2C: true, TLS: end, Limits: config.Limits{HeadTime: time.Hour, KeepAlive: time.Hour}}
 				synctest.Test(t, func(t *testing.T) {
 					b := begin(t, o)
@@ -137,9 +137,8 @@ func TestFramesThatLeadNowhereEndTheConnection(t *testing.T) {
 	}
 }
 
-// TestWastedRequestsAreLookedAtTwice holds how many requests get as far as a handler
-// on a connection whose client takes all of them back at once, and that the ones which
-// it does want are served still.
+// TestWastedRequestsAreLookedAtTwice checks how many requests reach a handler on a connection whose client cancels
+// all of them at once, and that requests which the client does want are still served.
 func TestWastedRequestsAreLookedAtTwice(t *testing.T) {
 	const few = 33
 	for name, spoil := range map[string]func(c *h2, stream uint32) error{
@@ -186,7 +185,7 @@ func TestWastedRequestsAreLookedAtTwice(t *testing.T) {
 	}
 }
 
-// flood does what a does until the connection ends, and gives how many frames it lasted.
+// flood calls a.do until the connection ends, and returns how many frames the connection survived.
 func flood(t *testing.T, c *h2, a abuse) (frames int) {
 	t.Helper()
 	if a.begin != nil {
@@ -195,7 +194,7 @@ func flood(t *testing.T, c *h2, a abuse) (frames int) {
 		}
 	}
 	for i := range 10_000 {
-		synctest.Wait() // until the server has done all that it does
+		synctest.Wait() // until the server has reacted
 		if slices.Contains(c.goaways(), xhttp2.ErrCodeEnhanceYourCalm) || a.do(c, i) != nil {
 			break
 		}
@@ -204,7 +203,7 @@ func flood(t *testing.T, c *h2, a abuse) (frames int) {
 	return frames
 }
 
-// honest is a client that does what it does for a reason. do is one round of it.
+// honest is a client that has a legitimate reason for what it does. do is one round of it.
 type honest struct {
 	name   string
 	rounds int
@@ -214,7 +213,7 @@ type honest struct {
 
 const (
 	large = 32 << 10 // a response of two frames
-	huge  = 8 << 20  // one that fits into the windows of some clients
+	huge  = 8 << 20  // fits into the windows of some clients
 )
 
 // useful answers as most handlers do.
@@ -242,7 +241,7 @@ func useful(w http.ResponseWriter, r *http.Request) {
 }
 
 func honests() []honest {
-	// answered asks and waits for the end of the response.
+	// answered sends a request and waits for the end of the response.
 	answered := func(c *h2, stream uint32, more ...string) error {
 		if err := c.request(stream, http.MethodGet, true, more...); err != nil {
 			return err
@@ -299,7 +298,7 @@ func honests() []honest {
 			}
 			return err
 		}},
-		// As net/http's client does: 4 KB at a time, of the connection and of the stream.
+		// As net/http's client does: it updates the windows of the connection and of the stream every 4 KB.
 		{name: "downloads that are sent ahead, and whose updates of the windows come after", rounds: 3, begin: func(c *h2) error {
 			return errors.Join(c.WriteSettings(xhttp2.Setting{ID: xhttp2.SettingInitialWindowSize, Val: huge}), c.WriteWindowUpdate(0, huge))
 		}, do: func(c *h2, i int) error {
@@ -358,14 +357,14 @@ func honests() []honest {
 	}
 }
 
-// odd is the i-th stream of a client.
+// odd returns the ID of a client's i-th stream.
 func odd(i int) uint32 { return uint32(2*i + 1) }
 
-// pause lets the time of a bubble pass.
+// pause lets d pass on the clock of the bubble.
 func pause(d time.Duration) { <-time.After(d) }
 
-// TestFramesOfHonestClientsAreNeverTooMany plays clients that use what costs an
-// abuser its connection, without a moment in between but where they say so.
+// TestFramesOfHonestClientsAreNeverTooMany plays clients that use the features which cost an abusive client its
+// connection. They pause only where they say so.
 func TestFramesOfHonestClientsAreNeverTooMany(t *testing.T) {
 	for _, client := range honests() {
 		t.Run(client.name, func(t *testing.T) {

@@ -14,8 +14,8 @@ import (
 	"github.com/weir-gateway/weir/internal/wire/listen"
 )
 
-// A script that starts something and does not exec it leaves a child behind, which
-// holds the pipe that the process would say on that it serves.
+// A script that starts a program without exec leaves a child behind. The child holds the pipe on which the process
+// would report that it serves.
 func TestAnAbandonedProcessIsNotAwaitedWhileAChildOfItLives(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "pid")
 	var parcel listen.Parcel

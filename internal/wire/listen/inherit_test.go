@@ -28,7 +28,7 @@ func TestWhichBoundSocketAnAddressMeans(t *testing.T) {
 		{tcp("[::]:443"), "127.0.0.1:443", false},
 		{tcp("[::]:443"), ":80", false},
 		{tcp("192.0.2.1:443"), "192.0.2.2:443", false},
-		{tcp("127.0.0.1:443"), "localhost:443", false}, // nobody looks it up: a name of the socket says it
+		{tcp("127.0.0.1:443"), "localhost:443", false}, // no lookup: the name of the socket says it
 		{&net.UnixAddr{Net: "unix", Name: "/run/weir.sock"}, "unix:/run/weir.sock", true},
 		{&net.UnixAddr{Net: "unix", Name: "/run/weir.sock"}, "unix:/run/other.sock", false},
 		{&net.UnixAddr{Net: "unix", Name: "/run/weir.sock"}, ":443", false},
@@ -40,7 +40,7 @@ func TestWhichBoundSocketAnAddressMeans(t *testing.T) {
 	}
 }
 
-// What a service manager gave to somebody else is not ours.
+// A socket that a service manager passed to another process is not ours.
 func TestSocketsOfAnotherProcessAreLeftAlone(t *testing.T) {
 	t.Setenv("LISTEN_PID", "1")
 	t.Setenv("LISTEN_FDS", "2")

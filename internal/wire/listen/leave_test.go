@@ -12,7 +12,7 @@ import (
 	"github.com/weir-gateway/weir/internal/wire/listen"
 )
 
-// stranger is a client of HTTP/2 that writes and reads frames.
+// stranger is an HTTP/2 client that writes and reads frames.
 type stranger struct {
 	*http2.Framer
 
@@ -48,7 +48,7 @@ func (s *stranger) ask(stream uint32) {
 	}
 }
 
-// await reads until a frame is the one.
+// await reads frames until one satisfies is.
 func (s *stranger) await(is func(http2.Frame) bool) {
 	s.t.Helper()
 	for {
@@ -75,8 +75,8 @@ func answers(stream uint32) func(http2.Frame) bool {
 	}
 }
 
-// A client of HTTP/2 is told in two steps that its connection ends, so that what it
-// sent before it knew is not forgotten.
+// An HTTP/2 client is told in two steps that its connection ends, so that requests which it sent before it knew are
+// still served.
 func TestHTTP2ConnectionsEndInTwoSteps(t *testing.T) {
 	server := serve(t, &listen.Options{Handler: http.HandlerFunc(echo), H2C: true})
 	idle, active := newStranger(t, server.Addr().String()), newStranger(t, server.Addr().String())
@@ -86,7 +86,7 @@ func TestHTTP2ConnectionsEndInTwoSteps(t *testing.T) {
 	for _, s := range []*stranger{idle, active} {
 		s.await(goAway(1<<31 - 1))
 	}
-	active.ask(3) // was on its way
+	active.ask(3) // was already on its way
 	active.await(answers(3))
 	newer := newStranger(t, server.Addr().String())
 	newer.ask(1)
@@ -99,7 +99,7 @@ func TestHTTP2ConnectionsEndInTwoSteps(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- server.Shutdown(ctx, idleTime) }()
 	until(t, func() bool { return !listens(server.Addr().String()) })
-	active.ask(5) // and this too
+	active.ask(5) // this one too
 	active.await(answers(5))
 	stop()
 	active.await(goAway(5))

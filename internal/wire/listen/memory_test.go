@@ -13,7 +13,7 @@ func TestCgroupLimitIsTheSmallestOnTheWayUp(t *testing.T) {
 		v1 = "35 31 0:32 / /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory\n" +
 			"36 31 0:33 / /sys/fs/cgroup/cpu rw,relatime - cgroup cgroup rw,cpu\n"
 		inContainer = "35 31 0:32 /docker/abc /sys/fs/cgroup/memory ro,relatime - cgroup cgroup rw,memory\n"
-		none        = "9223372036854771712\n" // cgroup v1's way to say so
+		none        = "9223372036854771712\n" // how cgroup v1 says it
 	)
 	for name, test := range map[string]struct {
 		files map[string]string
@@ -67,7 +67,7 @@ func TestCgroupLimitIsTheSmallestOnTheWayUp(t *testing.T) {
 	}
 }
 
-// process stands in for the runtime.
+// process stands in for the Go runtime.
 type process struct {
 	soft  int64
 	usage usage
@@ -118,7 +118,7 @@ func TestMemoryIsExhaustedWhenTheCollectorHasNoRoom(t *testing.T) {
 		usage usage
 		want  bool
 	}{
-		{usage{live: 100, total: 900}, false}, // garbage up to the soft limit is as it should be
+		{usage{live: 100, total: 900}, false}, // garbage up to the soft limit is normal
 		{usage{live: 700, total: 900}, false},
 		{usage{live: 800, total: 900}, true},
 		{usage{live: 100, total: 990}, true},
@@ -134,7 +134,7 @@ func TestMemoryIsExhaustedWhenTheCollectorHasNoRoom(t *testing.T) {
 func TestMemoryLooksTenTimesASecondAtMost(t *testing.T) {
 	p := &process{soft: math.MaxInt64, now: time.Unix(1, 0)}
 	m := newMemory(1000, false, p.setLimit, p.read, p.clock)
-	for range 1000 { // one second, by the millisecond
+	for range 1000 { // one second, in milliseconds
 		m.Exhausted()
 		p.now = p.now.Add(time.Millisecond)
 	}

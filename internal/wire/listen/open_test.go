@@ -52,7 +52,7 @@ func TestOpenReplacesAStaleSocketOnly(t *testing.T) {
 	if second, err := listen.Open(t.Context(), address); err == nil || !strings.Contains(err.Error(), "answers") {
 		t.Errorf("got %v, %v for a socket in use", second, err)
 	}
-	first.(*net.UnixListener).SetUnlinkOnClose(false) // as a process that is killed
+	first.(*net.UnixListener).SetUnlinkOnClose(false) // as if the process were killed
 	_ = first.Close()
 	if _, err := os.Lstat(path); err != nil {
 		t.Fatal(err)

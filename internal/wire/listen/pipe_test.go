@@ -21,8 +21,8 @@ import (
 	"github.com/weir-gateway/weir/internal/wire/listen"
 )
 
-// pipes is a listener inside of a bubble of synctest. Its connections hold nothing:
-// what a client has written, the server has read.
+// pipes is a listener inside a synctest bubble. Its connections buffer nothing: what a client has written, the server
+// has read.
 type pipes struct {
 	conns chan net.Conn
 	done  chan struct{}
@@ -45,8 +45,8 @@ func (p *pipes) Close() error {
 
 func (p *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "unix"} }
 
-// begin serves in the bubble of synctest that the test is in: time passes when
-// nothing else happens.
+// begin starts a server in the synctest bubble of the test. In the bubble, time passes only when nothing else
+// happens.
 func begin(t *testing.T, o listen.Options) *inside {
 	t.Helper()
 	return beginWith(t, o, slog.New(slog.DiscardHandler))
@@ -89,7 +89,7 @@ func (b *inside) note(reason string) {
 	b.told = append(b.told, reason)
 }
 
-// endings are the reasons that the server has told so far.
+// endings returns the reasons for ended connections that the server has reported so far.
 func (b *inside) endings() []string {
 	synctest.Wait()
 	b.mu.Lock()
@@ -117,8 +117,8 @@ func (b *inside) closeAll() {
 	}
 }
 
-// h2 is a client of HTTP/2 that does whatever it is told to. What the server says is
-// read by a goroutine, which remembers the codes of GOAWAY.
+// h2 is an HTTP/2 client that does whatever the test tells it to. A goroutine reads what the server sends and
+// remembers the codes of GOAWAY frames.
 type h2 struct {
 	*xhttp2.Framer
 
@@ -129,10 +129,10 @@ type h2 struct {
 	mu     sync.Mutex
 	goaway []xhttp2.ErrCode
 	ended  chan struct{} // the server has closed the connection
-	answer chan uint32   // streams that ended with a response
+	answer chan uint32   // streams whose response has ended
 }
 
-// writer is a buffer that gives what was written since.
+// writer is a buffer that returns what was written since the last call.
 type writer struct{ b []byte }
 
 func (w *writer) Write(p []byte) (int, error) {
@@ -140,7 +140,7 @@ func (w *writer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// newH2 begins HTTP/2 on a connection.
+// newH2 starts HTTP/2 on a connection.
 func newH2(conn net.Conn) *h2 {
 	c := &h2{conn: conn, ended: make(chan struct{}), answer: make(chan uint32, 1000)}
 	c.hpack = hpack.NewEncoder(&c.block)
@@ -150,7 +150,7 @@ func newH2(conn net.Conn) *h2 {
 	return c
 }
 
-// hello says the preface, and SETTINGS with their acknowledgement, as every client does.
+// hello sends the preface, SETTINGS and the acknowledgement of the server's SETTINGS, as every client does.
 func (c *h2) hello(t *testing.T) {
 	t.Helper()
 	_, err := io.WriteString(c.conn, http2.Preface)
@@ -183,7 +183,7 @@ func (c *h2) note(stream uint32, ended bool) {
 	if ended {
 		select {
 		case c.answer <- stream:
-		default: // nobody looks
+		default: // the test does not wait for this
 		}
 	}
 }
@@ -205,19 +205,19 @@ func (c *h2) fields(method string, more ...string) []byte {
 	c.block.b = nil
 	fields := append([]string{":method", method, ":scheme", "http", ":authority", "a", ":path", "/"}, more...)
 	for i := 0; i < len(fields); i += 2 {
-		_ = c.hpack.WriteField(hpack.HeaderField{Name: fields[i], Value: fields[i+1]}) // a buffer takes all
+		_ = c.hpack.WriteField(hpack.HeaderField{Name: fields[i], Value: fields[i+1]}) // a write to a buffer cannot fail
 	}
 	return c.block.b
 }
 
-// secure ends TLS on the client's side of a pipe.
+// secure performs the TLS handshake on the client's side of a pipe.
 func secure(t *testing.T, conn net.Conn, certificate tls.Certificate, protocol string) net.Conn {
 	t.Helper()
 	pool := x509.NewCertPool()
 	pool.AddCert(certificate.Leaf)
 	secured := tls.Client(conn, &tls.Config{
 		RootCAs: pool, ServerName: "weir.test", NextProtos: []string{protocol}, MinVersion: tls.VersionTLS12,
-		Time: func() time.Time { return certificate.Leaf.NotAfter.Add(-time.Minute) }, // that of a bubble is long ago
+		Time: func() time.Time { return certificate.Leaf.NotAfter.Add(-time.Minute) }, // the clock of a bubble starts long ago
 	})
 	if err := secured.Handshake(); err != nil {
 		t.Fatal(err)

@@ -17,8 +17,8 @@ import (
 	"github.com/weir-gateway/weir/internal/wire/listen"
 )
 
-// TestARestIsNotSeen plays clients that pause for as long as makes a connection rest,
-// and for a little less: they see no difference, with and without TLS.
+// TestARestIsNotSeen plays clients that pause just long enough for their connection to rest, and others that pause
+// for a little less. Neither notices a difference, with or without TLS.
 func TestARestIsNotSeen(t *testing.T) {
 	certificate, _ := selfSigned(t)
 	requests := []string{
@@ -41,7 +41,7 @@ func TestARestIsNotSeen(t *testing.T) {
 						}
 						r := bufio.NewReader(conn)
 						for i, request := range requests {
-							if i > 0 { // the first one has a deadline of its own
+							if i > 0 { // the first head has a deadline of its own
 								pause(between)
 							}
 							sendInPieces(t, conn, request, pieces)
@@ -58,7 +58,7 @@ func TestARestIsNotSeen(t *testing.T) {
 	}
 }
 
-// sendInPieces lets a third of a second pass with each.
+// sendInPieces waits a third of a second with each piece.
 func sendInPieces(t *testing.T, conn net.Conn, text string, pieces int) {
 	t.Helper()
 	size := (len(text) + pieces - 1) / pieces
@@ -70,8 +70,8 @@ func sendInPieces(t *testing.T, conn net.Conn, text string, pieces int) {
 	}
 }
 
-// A connection that rests is idle: it lasts as long, and the server's end waits for it
-// as long and no longer.
+// A connection that rests is idle: it lasts as long as any idle connection, and a server that shuts down waits for it
+// for as long and no longer.
 func TestRestingConnectionsEndAsIdleOnes(t *testing.T) {
 	ask := func(t *testing.T, conn net.Conn) {
 		t.Helper()

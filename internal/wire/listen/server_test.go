@@ -22,7 +22,7 @@ import (
 
 const patience = await.Patience
 
-// start serves options on a free port of the loopback until the test ends, and gives the address.
+// start serves o on a free port of the loopback interface until the test ends, and returns the address.
 func start(t *testing.T, o listen.Options) string {
 	t.Helper()
 	server := serve(t, &o)
@@ -30,7 +30,7 @@ func start(t *testing.T, o listen.Options) string {
 	return o.Listener.Addr().String()
 }
 
-// serve is start without the end.
+// serve is start without the shutdown at the end.
 func serve(t *testing.T, o *listen.Options) *listen.Server {
 	t.Helper()
 	if o.Listener == nil {
@@ -55,14 +55,14 @@ func serve(t *testing.T, o *listen.Options) *listen.Server {
 	return server
 }
 
-// atOnce is for a Shutdown that closes idle connections at once.
+// atOnce is a context for a Shutdown that closes idle connections at once.
 func atOnce() context.Context {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	return ctx
 }
 
-// stop shuts the server down, at once where grace is 0.
+// stop shuts the server down, at once if grace is 0.
 func stop(t *testing.T, server *listen.Server, grace time.Duration) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), grace)
@@ -72,7 +72,7 @@ func stop(t *testing.T, server *listen.Server, grace time.Duration) {
 	}
 }
 
-// dial connects to address; the connection ends with the test and in time.
+// dial connects to address. The connection is closed when the test ends and has a deadline.
 func dial(t *testing.T, address string) *net.TCPConn {
 	t.Helper()
 	conn, err := net.Dial("tcp", address)
@@ -93,7 +93,7 @@ func send(t *testing.T, conn io.Writer, text string) {
 	}
 }
 
-// response is one that was read whole.
+// response is a response that was read whole.
 type response struct {
 	*http.Response
 
@@ -123,7 +123,7 @@ func wantEnd(t *testing.T, r io.Reader) {
 	}
 }
 
-// echo answers with what it read, and a broken body with a line that says so.
+// echo answers with the body that it read, or with a line that says the body is broken.
 func echo(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
@@ -220,8 +220,8 @@ func TestBrokenChunksFailTheBodyAndEndTheConnection(t *testing.T) {
 	wantEnd(t, r)
 }
 
-// Data that nobody has read makes the system reset the connection, and a client that is
-// still sending may never see the answer.
+// If a connection is closed with unread data, the operating system resets it, and a client that is still sending may
+// never see the response.
 func TestAnAnswerBeforeTheEndOfTheBodyIsNotLostInAReset(t *testing.T) {
 	address := start(t, listen.Options{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		control := http.NewResponseController(w)
@@ -272,7 +272,7 @@ func TestSlowHeadIsCutInTime(t *testing.T) {
 	})
 	conn := dial(t, address)
 	r := bufio.NewReader(conn)
-	for range 2 { // the first request of a connection and a later one
+	for range 2 { // the first request on a connection and a later one
 		send(t, conn, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
 		receive(t, r)
 	}
@@ -289,7 +289,7 @@ func TestSilentClientIsCutInTime(t *testing.T) {
 		t.Fatal(err)
 	}
 	late := dial(t, listener.Addr().String())
-	send(t, late, "GET") // before it is accepted, so that it is in time on any machine
+	send(t, late, "GET") // before the connection is accepted, so that the request is in time on any machine
 	address := start(t, listen.Options{
 		Listener: listener,
 		Handler:  http.HandlerFunc(echo),
@@ -520,7 +520,7 @@ func TestConnectionsOverTheLimitAreTurnedAway(t *testing.T) {
 	})
 }
 
-// until waits for a condition that will come about by itself.
+// until waits until condition holds, which it will without further action.
 func until(t *testing.T, condition func() bool) {
 	t.Helper()
 	ticker := time.NewTicker(time.Millisecond)
@@ -577,7 +577,7 @@ func TestShutdownServesIdleConnectionsOnceMoreInTheirGrace(t *testing.T) {
 		t.Errorf("got %d, close %v, want 200 with Connection: close", res.StatusCode, res.Close)
 	}
 	wantEnd(t, r)
-	if err := <-ended; err != nil { // long before the grace is over, for nobody is left
+	if err := <-ended; err != nil { // long before the grace period is over, because no connection is left
 		t.Errorf("Shutdown: %v", err)
 	}
 }
@@ -639,7 +639,7 @@ func TestShutdownLetsHTTP2StreamsFinish(t *testing.T) {
 	}
 }
 
-// listens tells whether connections are accepted at address.
+// listens reports whether address accepts connections.
 func listens(address string) bool {
 	conn, err := net.Dial("tcp", address)
 	if err != nil {

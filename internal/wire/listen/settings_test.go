@@ -12,8 +12,8 @@ import (
 	"github.com/weir-gateway/weir/internal/wire/listen"
 )
 
-// WebSocket over HTTP/2 (RFC 8441) is not offered: a browser would otherwise use
-// it, and nothing behind us would know what to do.
+// WebSocket over HTTP/2 (RFC 8441) is not offered. If it were, a browser would use it, and nothing behind this server
+// would know what to do with it.
 func TestHTTP2OffersNoExtendedConnect(t *testing.T) {
 	conn := dial(t, start(t, listen.Options{Handler: http.HandlerFunc(echo), H2C: true}))
 	send(t, conn, http2.ClientPreface)
@@ -40,8 +40,8 @@ func TestHTTP2OffersNoExtendedConnect(t *testing.T) {
 	}
 }
 
-// Whoever agreed on HTTP/2 gets no other protocol, which would be HTTP/1.1 without
-// our own reading of it.
+// A client that agreed on HTTP/2 gets no other protocol. Otherwise net/http would serve it HTTP/1.1, which our own
+// parser would not check.
 func TestWhatWasAgreedOnIsSpoken(t *testing.T) {
 	certificate, pool := selfSigned(t)
 	address := start(t, listen.Options{Handler: http.HandlerFunc(echo), TLS: &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}})
@@ -52,8 +52,8 @@ func TestWhatWasAgreedOnIsSpoken(t *testing.T) {
 	}
 }
 
-// Without TLS there is HTTP/2 by prior knowledge and no other way: the upgrade
-// from HTTP/1.1 is gone (RFC 9113 section 3.1), and smuggles.
+// Without TLS, HTTP/2 works by prior knowledge only. The upgrade from HTTP/1.1 is obsolete (RFC 9113 section 3.1),
+// and it allows request smuggling.
 func TestHTTP2InTheClearIsByPriorKnowledgeOnly(t *testing.T) {
 	conn := dial(t, start(t, listen.Options{Handler: http.HandlerFunc(echo), H2C: true}))
 	send(t, conn, "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n")

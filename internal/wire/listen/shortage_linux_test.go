@@ -17,9 +17,8 @@ import (
 	"github.com/weir-gateway/weir/internal/wire/listen"
 )
 
-// TestServerOutlivesAShortageOfFiles runs a server in a process that may open
-// few files: clients beyond that are sent away, and when some have left, new
-// ones are served as before.
+// TestServerOutlivesAShortageOfFiles runs a server in a process that may open few files. Clients beyond that limit
+// are turned away. Once some clients have left, new ones are served as before.
 func TestServerOutlivesAShortageOfFiles(t *testing.T) {
 	if os.Getenv("WEIR_TEST_FEW_FILES") != "" {
 		serveWithFewFiles(t)
@@ -51,7 +50,7 @@ func TestServerOutlivesAShortageOfFiles(t *testing.T) {
 		switch status := ask(conn); status {
 		case http.StatusOK:
 			served++
-		case http.StatusServiceUnavailable, 0: // 0: closed before it could be told
+		case http.StatusServiceUnavailable, 0: // 0: closed before the server could tell the client
 			turned++
 		default:
 			t.Errorf("status %d", status)
@@ -74,7 +73,7 @@ func TestServerOutlivesAShortageOfFiles(t *testing.T) {
 	}
 }
 
-// ask sends a request and gives the status, 0 where there was none.
+// ask sends a request and returns the status, or 0 if there was none.
 func ask(conn net.Conn) int {
 	if _, err := io.WriteString(conn, "GET / HTTP/1.1\r\nHost: a\r\n\r\n"); err != nil {
 		return 0

@@ -20,7 +20,7 @@ import (
 	"github.com/weir-gateway/weir/internal/wire/listen"
 )
 
-// lasts gives how long the server keeps a connection on which nothing more is sent.
+// lasts returns how long the server keeps a connection on which nothing more is sent.
 func lasts(t *testing.T, conn net.Conn) time.Duration {
 	t.Helper()
 	start := time.Now()
@@ -32,7 +32,7 @@ func lasts(t *testing.T, conn net.Conn) time.Duration {
 
 func wantLasted(t *testing.T, got, want time.Duration) {
 	t.Helper()
-	// A second more is what net/http lets pass between GOAWAY and the end.
+	// net/http lets one second more pass between GOAWAY and the end.
 	if got < want || got > want+1100*time.Millisecond {
 		t.Errorf("the connection lasted %v, want %v", got, want)
 	}
@@ -54,7 +54,7 @@ func write(t *testing.T, conn io.Writer, pieces ...[]byte) {
 	}
 }
 
-// frames gives what a client writes with a Framer, as bytes.
+// frames returns the bytes that a client writes with a Framer.
 func frames(t *testing.T, writes ...func(f *xhttp2.Framer) error) []byte {
 	t.Helper()
 	var b bytes.Buffer
@@ -77,7 +77,7 @@ func hello(t *testing.T, ack bool) []byte {
 	return append([]byte(http2.Preface), settings...)
 }
 
-// unfinished is a head that does not end.
+// unfinished writes a head that does not end.
 func unfinished(f *xhttp2.Framer) error {
 	return f.WriteHeaders(xhttp2.HeadersFrameParam{StreamID: 1, BlockFragment: []byte{0x82}})
 }
@@ -88,8 +88,8 @@ type raw struct {
 	net.Conn
 }
 
-// TestOneDeadlineFromAcceptToTheFirstRequest holds that whatever a client begins
-// with and however slowly, it must have asked for something in ten seconds.
+// TestOneDeadlineFromAcceptToTheFirstRequest checks that a client must send a request within ten seconds, whatever it
+// begins with and however slowly.
 func TestOneDeadlineFromAcceptToTheFirstRequest(t *testing.T) {
 	certificate, _ := selfSigned(t)
 	secured := &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}
@@ -121,7 +121,7 @@ func TestOneDeadlineFromAcceptToTheFirstRequest(t *testing.T) {
 		}, want: first, told: []string{"first_request"}},
 		"a preface without SETTINGS": {act: func(c raw) {
 			write(c.t, c.Conn, []byte(http2.Preface))
-		}, want: 2 * time.Second}, // net/http's own
+		}, want: 2 * time.Second}, // net/http's own timeout
 		"SETTINGS without a request": {act: func(c raw) {
 			write(c.t, c.Conn, hello(c.t, false))
 		}, want: first, told: []string{"first_request"}},
@@ -147,7 +147,7 @@ func TestOneDeadlineFromAcceptToTheFirstRequest(t *testing.T) {
 				write(c.t, c.Conn, frames(c.t, func(f *xhttp2.Framer) error { return f.WriteContinuation(1, false, []byte{0x84}) }))
 			}
 		}, want: first, told: []string{"head_time"}},
-		// Clients of gRPC connect ahead of need, and are not to do it again each ten seconds.
+		// gRPC clients connect before they need the connection, and must not have to reconnect every ten seconds.
 		"a client that is ready and waits": {act: func(c raw) {
 			write(c.t, c.Conn, hello(c.t, true))
 			for range 3 {
@@ -210,7 +210,7 @@ func TestOneDeadlineFromAcceptToTheFirstRequest(t *testing.T) {
 					if test.tls == nil {
 						lasts(t, conn)
 					} else {
-						<-read // the handshake reads
+						<-read // the handshake reads the rest
 						lasts(t, conn)
 					}
 					ended <- time.Since(start)
@@ -226,7 +226,7 @@ func TestOneDeadlineFromAcceptToTheFirstRequest(t *testing.T) {
 	}
 }
 
-// A head that comes later has its own time, and what else came meanwhile none.
+// A later head has its own time limit. What else arrives meanwhile does not extend it.
 func TestEveryHeadOfHTTP2HasItsTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := begin(t, listen.Options{Handler: http.HandlerFunc(echo), H2C: true, Limits: config.Limits{KeepAlive: time.Hour}})
@@ -272,7 +272,7 @@ func TestIdleHTTP2IsClosedWhateverElseItSends(t *testing.T) {
 		for c.WritePing(false, [8]byte{}) == nil && time.Since(start) < time.Hour {
 			pause(10 * time.Second)
 		}
-		wantLasted(t, time.Since(start), 80*time.Second) // it is noticed with the next ping
+		wantLasted(t, time.Since(start), 80*time.Second) // the next ping notices it
 		if got := c.goaways(); !slices.Equal(got, []xhttp2.ErrCode{xhttp2.ErrCodeNo}) {
 			t.Errorf("the client was told %v, want NO_ERROR", got)
 		}
@@ -280,7 +280,7 @@ func TestIdleHTTP2IsClosedWhateverElseItSends(t *testing.T) {
 	})
 }
 
-// took answers a request with how its content ended, and tells it.
+// took answers a request with how its content ended, and sends that to ends.
 func took(ends chan<- error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, err := io.Copy(io.Discard, r.Body)
@@ -294,7 +294,7 @@ func took(ends chan<- error) http.Handler {
 func TestSlowContentOverHTTP2IsCut(t *testing.T) {
 	for name, test := range map[string]struct {
 		streams int
-		trickle int // bytes a second
+		trickle int // bytes per second
 		want    time.Duration
 	}{
 		"nothing comes":             {1, 0, 5 * time.Second},
@@ -328,7 +328,7 @@ func TestSlowContentOverHTTP2IsCut(t *testing.T) {
 				}
 				wantLasted(t, time.Since(start), test.want)
 				for range test.streams {
-					<-c.answer // the problem; the connection goes on
+					<-c.answer // the problem response; the connection goes on
 				}
 				<-done
 				if err := c.request(999, http.MethodGet, true); err != nil {
@@ -343,7 +343,7 @@ func TestSlowContentOverHTTP2IsCut(t *testing.T) {
 	}
 }
 
-// TestContentThatIsNotSlowOverHTTP2Passes is what a bound on slow clients must let pass.
+// TestContentThatIsNotSlowOverHTTP2Passes plays clients that a limit on slow clients must let pass.
 func TestContentThatIsNotSlowOverHTTP2Passes(t *testing.T) {
 	ping := func(c *h2) error { return c.WritePing(false, [8]byte{}) }
 	for name, test := range map[string]struct {
@@ -435,7 +435,7 @@ func TestContentThatIsNotSlowOverHTTP2Passes(t *testing.T) {
 	}
 }
 
-// A client whose connection is full of what nobody reads cannot send for others.
+// A client whose connection window is filled by one stream that nobody reads cannot send on other streams.
 func TestClientThatMayNotSendIsNotSlow(t *testing.T) {
 	const window = 1 << 20 // of the connection
 	synctest.Test(t, func(t *testing.T) {
@@ -452,7 +452,7 @@ func TestClientThatMayNotSendIsNotSlow(t *testing.T) {
 		b := begin(t, listen.Options{Handler: handler, H2C: true})
 		c := newH2(b.dial())
 		c.hello(t)
-		for i := range 2 { // each takes half of the connection
+		for i := range 2 { // each takes half of the connection's window
 			if err := c.request(odd(i), http.MethodPost, false); err != nil {
 				t.Fatal(err)
 			}
@@ -483,7 +483,7 @@ func TestClientThatMayNotSendIsNotSlow(t *testing.T) {
 	})
 }
 
-// pour writes without end, and tells how that ended.
+// pour writes without end, and sends how that ended to ends.
 func pour(ends chan<- error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		for {
@@ -495,7 +495,7 @@ func pour(ends chan<- error) http.Handler {
 	})
 }
 
-// A response that its client does not take is given up.
+// The server gives up a response that its client does not read.
 func TestResponsesThatNobodyTakesAreGivenUp(t *testing.T) {
 	t.Run("over HTTP/1.1", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
@@ -556,7 +556,7 @@ func TestResponsesThatNobodyTakesAreGivenUp(t *testing.T) {
 			conn := b.dial()
 			answers := make(chan struct{})
 			go func() {
-				_, _ = io.ReadFull(conn, make([]byte, 100)) // SETTINGS and what else comes at once
+				_, _ = io.ReadFull(conn, make([]byte, 100)) // SETTINGS and the frames that follow at once
 				close(answers)
 			}()
 			write(t, conn, hello(t, true), frames(t, func(f *xhttp2.Framer) error {
@@ -612,7 +612,7 @@ func TestResponsesThatNobodyTakesAreGivenUp(t *testing.T) {
 	})
 }
 
-// A stream may be silent for as long as it likes, and then go on.
+// A response stream may be silent for as long as it likes and then go on.
 func TestSilentResponsesAreNoStall(t *testing.T) {
 	handler := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		for range 5 {
@@ -649,7 +649,7 @@ func TestRateOfNone(t *testing.T) {
 	})
 }
 
-// What was upgraded is no response: a WebSocket's client may take its time.
+// An upgraded connection is not a response: a WebSocket client may take its time to read.
 func TestUpgradedConnectionsMayBeDeaf(t *testing.T) {
 	handler := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		conn, _, err := http.NewResponseController(w).Hijack()

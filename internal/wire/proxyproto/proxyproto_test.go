@@ -18,7 +18,7 @@ func header(source, destination string) proxyproto.Header {
 
 const signature = "\r\n\r\n\x00\r\nQUIT\n"
 
-// v2 writes a header by hand.
+// v2 builds a header by hand.
 func v2(command, kind byte, body string) string {
 	return signature + string([]byte{command, kind, byte(len(body) >> 8), byte(len(body))}) + body
 }
@@ -28,7 +28,7 @@ const (
 	inet6 = "\x20\x01\x0d\xb8\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01" + "\x20\x01\x0d\xb8\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02" + "\x1f\x90\x01\xbb"
 )
 
-// withSum adds the field of the checksum.
+// withSum adds the checksum field.
 func withSum(head string, wrong uint32) string {
 	b := []byte(head)
 	b = append(b, 3, 0, 4, 0, 0, 0, 0)
@@ -61,7 +61,7 @@ func TestHeadersAreRead(t *testing.T) {
 				t.Errorf("%q: got %v, %d, %v, want %v, %d", text+rest, got, n, err, want, len(text))
 			}
 		}
-		for i := range text { // its beginnings are not whole yet
+		for i := range text { // its prefixes are not complete yet
 			if got, n, err := proxyproto.Parse([]byte(text[:i])); err != nil || n != 0 || got != (proxyproto.Header{}) {
 				t.Errorf("%q: got %v, %d, %v, want to wait", text[:i], got, n, err)
 			}
@@ -112,8 +112,8 @@ func TestWhatIsWrittenIsReadAgain(t *testing.T) {
 	}
 }
 
-// FuzzParse holds that a header is judged by its own bytes alone, whatever
-// comes before its end and after it, and that it can be written again.
+// FuzzParse checks that a header is judged by its own bytes alone, whatever precedes and follows its end, and that it
+// can be written again.
 func FuzzParse(f *testing.F) {
 	for _, seed := range []string{
 		"PROXY TCP4 192.0.2.1 198.51.100.2 8080 443\r\nGET", "PROXY TCP6 2001:db8::1 2001:db8::2 8080 443\r\n", "PROXY UNKNOWN\r\n", "PROXY TCP4 1",

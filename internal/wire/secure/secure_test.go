@@ -24,7 +24,7 @@ func newPolicy(t *testing.T, o secure.Options) *secure.Policy {
 	return p
 }
 
-// shake makes a connection to p and gives what the client sees.
+// shake makes a TLS connection to p and returns what the client sees.
 func shake(t *testing.T, p *secure.Policy, client *tls.Config) (tls.ConnectionState, error) {
 	t.Helper()
 	a, b := net.Pipe()
@@ -33,7 +33,7 @@ func shake(t *testing.T, p *secure.Policy, client *tls.Config) (tls.ConnectionSt
 		defer close(done)
 		server := tls.Server(a, p.Config())
 		if server.Handshake() == nil {
-			_, _ = server.Write([]byte("x")) // behind the ticket
+			_, _ = server.Write([]byte("x")) // after the ticket
 		}
 		_ = a.Close()
 	}()
@@ -153,8 +153,8 @@ func TestTermsNameWhatIsAskedOfClients(t *testing.T) {
 	}
 }
 
-// A ticket is taken for the rest of its key's period and two more, which makes
-// 16 to 24 hours, and not a day longer.
+// A ticket is accepted for the rest of its key's period and two more periods, which is 16 to 24 hours, and not a day
+// longer.
 func TestTicketKeysAreReplaced(t *testing.T) {
 	a := securetest.NewAuthority(t, "a")
 	certificate := a.Issue([]string{"shop.dev"}, func(c *x509.Certificate) { c.NotBefore, c.NotAfter = time.Time{}, time.Now().Add(1e6*time.Hour) })
@@ -171,7 +171,7 @@ func TestTicketKeysAreReplaced(t *testing.T) {
 		if resumes(cache) {
 			t.Error("the first connection resumes")
 		}
-		for range 4 { // each gives a new ticket
+		for range 4 { // each connection gives a new ticket
 			<-time.After(15 * time.Hour)
 			if !resumes(cache) {
 				t.Error("a ticket of 15 hours is not taken")

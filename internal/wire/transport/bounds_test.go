@@ -16,7 +16,7 @@ import (
 	"github.com/weir-gateway/weir/internal/wire/transport"
 )
 
-// newLiar is a name server that is the process's own until the test ends.
+// newLiar starts a name server that the process uses until the test ends.
 func newLiar(t *testing.T) *egresstest.NameServer {
 	t.Helper()
 	server, usual := egresstest.Serve(t), net.DefaultResolver
@@ -27,8 +27,8 @@ func newLiar(t *testing.T) *egresstest.NameServer {
 	return server
 }
 
-// TestBoundsHoldWhereverANameLeads is DNS rebinding: the name was good when the config was
-// read, and what is looked at is the address of the connection.
+// TestBoundsHoldWhereverANameLeads plays DNS rebinding: the name led to an allowed address when the config was read.
+// What counts is the address of the connection.
 func TestBoundsHoldWhereverANameLeads(t *testing.T) {
 	dns := newLiar(t)
 	var connections atomic.Int64
@@ -64,7 +64,7 @@ func TestBoundsHoldWhereverANameLeads(t *testing.T) {
 		t.Fatalf("%d connections were made", n)
 	}
 
-	// What is within reach is called, and for who is not bound nothing changes.
+	// An address within bounds is called, and nothing changes for a backend without bounds.
 	dns.Say("127.0.0.1")
 	reach := &egress.Bounds{Reach: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}}
 	for i, b := range []*egress.Bounds{reach, nil} {

@@ -9,7 +9,7 @@ import (
 	"testing/iotest"
 )
 
-// sink is a connection that keeps what is written, up to a size.
+// sink is a connection that keeps what is written, up to a limit.
 type sink struct {
 	net.Conn
 

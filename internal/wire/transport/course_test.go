@@ -11,7 +11,7 @@ import (
 	"github.com/weir-gateway/weir/internal/base/await"
 )
 
-// silent is content of which nothing comes before it is let go, whether or not it is closed.
+// silent is content that delivers nothing until letGo, whether or not it is closed.
 type silent struct{ asked, letGo chan struct{} }
 
 func newSilent(tb testing.TB) *silent {
@@ -29,7 +29,7 @@ func (s *silent) Read([]byte) (int, error) {
 
 func (*silent) Close() error { return nil }
 
-// awaited gives the context that net/http gets for a request with content of which a Read waits.
+// awaited returns the context that net/http gets for a request with content, while a Read of that content waits.
 func awaited(t *testing.T, ctx context.Context) (context.Context, *attempt) {
 	t.Helper()
 	s := newSilent(t)
@@ -45,9 +45,10 @@ func awaited(t *testing.T, ctx context.Context) (context.Context, *attempt) {
 	return out.Context(), a
 }
 
-// net/http closes the content of a stream that has failed, whether or not the goroutine that began it has come to look what
-// becomes of it: on a machine with much to do it may be late. It then takes at random what has come about, the stream's error
-// or the context's end. After that it waits for the end of the Read or of the context.
+// net/http closes the content of a failed stream whether or not the goroutine that began the stream has already
+// looked at its result. On a busy machine that goroutine may be late. It then picks at random between what has
+// happened, the stream's error and the end of the context. After that it waits for the end of the Read or of the
+// context.
 func TestWhyAStreamHasFailedIsToldHoweverLateItIsLookedAt(t *testing.T) {
 	ctx, a := awaited(t, t.Context())
 	failed := make(chan struct{})
@@ -79,7 +80,7 @@ func TestAnAttemptEndsWithItsCaller(t *testing.T) {
 	if !errors.Is(ctx.Err(), context.Canceled) || !errors.Is(context.Cause(ctx), gone) || !errors.Is(context.Cause(below), gone) {
 		t.Errorf("%v, %v, %v", ctx.Err(), context.Cause(ctx), context.Cause(below))
 	}
-	_ = a.content.Close() // net/http does; nobody waits for the Read
+	_ = a.content.Close() // as net/http does; nothing waits for the Read
 }
 
 func TestAnAttemptOfACallerWhoHasGoneHasEnded(t *testing.T) {
@@ -94,7 +95,7 @@ func TestAnAttemptOfACallerWhoHasGoneHasEnded(t *testing.T) {
 	}
 }
 
-// A context below is one of net/http's own, which looks at no stream.
+// The context below belongs to net/http itself, and no stream waits on it.
 func TestWhoWaitsForAReadIsWokenAlone(t *testing.T) {
 	ctx, a := awaited(t, t.Context())
 	below, stop := context.WithCancel(ctx)

@@ -15,8 +15,8 @@ import (
 	"github.com/weir-gateway/weir/internal/wire/transport"
 )
 
-// outcome is what comes of a request that is answered with certain bytes and the end of the
-// connection: the body, or how it failed.
+// outcome returns the result of a request that is answered with certain bytes and the end of the connection: the
+// body, or how it failed.
 func outcome(t *testing.T, engine config.Engine, method, raw string) string {
 	t.Helper()
 	address := listen(t, func(c net.Conn) {
@@ -41,21 +41,20 @@ func outcome(t *testing.T, engine config.Engine, method, raw string) string {
 	return string(body)
 }
 
-// failure is what is known of an error, but for its words.
+// failure returns what is known of an error, except its text.
 func failure(err error) string {
 	if f, ok := errors.AsType[*fault.Fault](err); ok {
 		return f.Code
 	}
 	if send, ok := errors.AsType[*exchange.SendError](err); ok && send.Sent == exchange.SentPartly {
-		return exchange.SentAll.String() // net/http may hear of the end before it hears that all was sent
+		return exchange.SentAll.String() // net/http may learn of the end before it learns that all was sent
 	} else if ok {
 		return send.Sent.String()
 	}
 	return err.Error()
 }
 
-// What one engine makes of a response and what the other does: the same, but for what
-// docs/engines.md tells of.
+// Both engines give the same result for a response, except for the differences that docs/engines.md describes.
 func TestEnginesReadResponsesAlike(t *testing.T) {
 	const (
 		line    = "HTTP/1.1 200 OK\r\n"
@@ -93,7 +92,7 @@ func TestEnginesReadResponsesAlike(t *testing.T) {
 		{"GET", line + "Transfer-Encoding: gzip\r\n\r\nok", invalid, invalid},
 		{"GET", line + "A: " + strings.Repeat("b", 8<<10) + "\r\n\r\nok", invalid, invalid},
 
-		// The differences that are told.
+		// The documented differences.
 		{"GET", line + "Content-Length: 9\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", "ok", invalid},
 		{"GET", "HTTP/1.1 200 OK\nContent-Length: 2\n\nok", "ok", invalid},
 		{"GET", line + "A: b\r\n c\r\nContent-Length: 2\r\n\r\nok", "ok", invalid},

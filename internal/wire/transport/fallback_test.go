@@ -16,7 +16,7 @@ import (
 	"github.com/weir-gateway/weir/internal/wire/transport"
 )
 
-// The other family of an endpoint is taken where the first one refuses, and where it says nothing.
+// The endpoint's other address family is used if the first one refuses the connection or does not respond.
 func TestAnEndpointHasASecondWay(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -56,7 +56,7 @@ func TestAnEndpointHasASecondWay(t *testing.T) {
 	})
 }
 
-// What only failed may work in a moment; what is out of bounds never will.
+// A connection that only failed may work in a moment. An address that is out of bounds never will.
 func TestAnEndpointIsOutOfBoundsByBothWaysOrNotAtAll(t *testing.T) {
 	outside, down := &net.OpError{Op: "dial", Err: &egress.RefusedError{}}, errors.New("connection refused")
 	for _, c := range []struct {
@@ -95,7 +95,7 @@ func TestTheWayThatComesSecondIsClosed(t *testing.T) {
 		if address != "[2001:db8::1]:80" {
 			return (&net.Dialer{}).DialContext(ctx, network, address)
 		}
-		<-ctx.Done() // the other one has won
+		<-ctx.Done() // the other connection has won
 		conn, err := (&net.Dialer{}).DialContext(context.WithoutCancel(ctx), network, l.Addr().String())
 		return closing{conn, &closed}, err
 	}})
@@ -107,8 +107,8 @@ func TestTheWayThatComesSecondIsClosed(t *testing.T) {
 	}
 }
 
-// The certificate is for the name that was asked for, not for the address that it led to,
-// and a connection made for one name is not used for another.
+// The certificate must be for the name that was asked for, not for the address that it resolved to. A connection made
+// for one name is not used for another.
 func TestTheNameOfAnEndpoint(t *testing.T) {
 	a := securetest.NewAuthority(t, "a")
 	for protocol, proto := range map[string]string{transport.HTTP: "HTTP/1.1", transport.H2: "HTTP/2.0"} {
@@ -175,7 +175,7 @@ func TestAnEndpointWithASecondWayIsToldWhoseConnectionItIs(t *testing.T) {
 	}
 }
 
-// What says everything stays as it is, and nobody writes a host of ours by hand.
+// A host that is already complete stays as it is, and nobody can write by hand a host in the form that we generate.
 func TestHostsOfEndpoints(t *testing.T) {
 	var dialled atomic.Pointer[string]
 	tr := newTransport(t, transport.Options{Dial: func(_ context.Context, _, address string) (net.Conn, error) {
@@ -198,7 +198,7 @@ func TestHostsOfEndpoints(t *testing.T) {
 	}
 }
 
-// A client of HTTP/1.0 may name no host; the endpoint is told its own then.
+// An HTTP/1.0 client may send no host; the endpoint is then sent its own.
 func TestRequestsWithoutAHost(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

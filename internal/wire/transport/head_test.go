@@ -12,7 +12,7 @@ import (
 	"github.com/weir-gateway/weir/internal/wire/transport"
 )
 
-// An engine that keeps heads as lines may have any transport behind it.
+// An engine that keeps heads as lines works with any transport behind it.
 func TestLinesReachNetHTTPAsFields(t *testing.T) {
 	got := make(chan *http.Request, 1)
 	address := listen(t, func(c net.Conn) {
@@ -50,7 +50,7 @@ func TestLinesReachNetHTTPAsFields(t *testing.T) {
 	}
 }
 
-// ending is an empty reader that tells when it is read.
+// ending is an empty reader that reports when it is read.
 type ending func()
 
 func (f ending) Read([]byte) (int, error) { f(); return 0, io.EOF }

@@ -15,7 +15,7 @@ import (
 	"github.com/weir-gateway/weir/internal/wire/transport"
 )
 
-// workload is a self-signed certificate for a URI, as SPIFFE issues them.
+// workload returns a self-signed certificate for a URI, like those that SPIFFE issues.
 func workload(t *testing.T, uri string) *x509.Certificate {
 	t.Helper()
 	name, err := url.Parse(uri)

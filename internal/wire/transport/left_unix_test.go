@@ -20,7 +20,7 @@ import (
 	"github.com/weir-gateway/weir/internal/wire/transport"
 )
 
-// lateReader is a connection whose reader hears of what comes, from some time on, when it is let.
+// lateReader is a connection whose reader, from some time on, receives bytes only once the test lets it.
 type lateReader struct {
 	*net.TCPConn
 
@@ -40,7 +40,8 @@ func (c *lateReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// A kept connection whose end has come here, and was not heard of, takes no request that could not be sent again.
+// A request that must not be sent twice is not sent on a kept connection whose end has arrived at this machine but
+// was not read yet.
 func TestNothingThatIsSentOnceGoesToAConnectionThatWasLeft(t *testing.T) {
 	if config.Engine(*engine) == config.OwnEngine {
 		t.Skip("nobody reads from a connection that is kept: it is asked before each use, as the tests of http1.Client hold")
@@ -52,7 +53,7 @@ func TestNothingThatIsSentOnceGoesToAConnectionThatWasLeft(t *testing.T) {
 			if secured != nil {
 				certificates = []tls.Certificate{a.Issue([]string{"127.0.0.1"})}
 			}
-			for range 20 { // net/http does not keep one whose request it has not seen sent soon enough
+			for range 20 { // net/http does not keep a connection if it learns too late that the request was sent
 				err := postToLeft(t, secured, certificates)
 				if errors.Is(err, errNotKept) {
 					continue
@@ -69,7 +70,8 @@ func TestNothingThatIsSentOnceGoesToAConnectionThatWasLeft(t *testing.T) {
 
 var errNotKept = errors.New("the connection was not kept")
 
-// postToLeft gives what a request comes to on a connection that has had two, and was left since then.
+// postToLeft returns the result of a request on a connection that has served two requests and that the other side has
+// left since.
 func postToLeft(t *testing.T, secured *tls.Config, certificates []tls.Certificate) error {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // at once
@@ -115,7 +117,7 @@ func postToLeft(t *testing.T, secured *tls.Config, certificates []tls.Certificat
 		}
 		return err
 	}
-	for range 2 { // it lives, and is used again
+	for range 2 { // the connection lives and is reused
 		if err := post(); err != nil {
 			close(leave)
 			return err
@@ -124,7 +126,7 @@ func postToLeft(t *testing.T, secured *tls.Config, certificates []tls.Certificat
 	dialled.late.Store(true)
 	close(leave)
 	await.From(t, "the end of the connection", dialled.came)
-	serving.Wait() // over TLS the connection says that it ends before it does
+	serving.Wait() // over TLS the connection announces its end before it closes
 	err = post()
 	close(dialled.hears)
 	return err

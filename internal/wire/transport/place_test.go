@@ -23,7 +23,7 @@ import (
 	"github.com/weir-gateway/weir/internal/wire/transport"
 )
 
-// serveOn runs a server that says how it was reached.
+// serveOn runs a server that answers with how it was reached.
 func serveOn(t *testing.T, l net.Listener, config *tls.Config) {
 	t.Helper()
 	var protocols http.Protocols
@@ -46,7 +46,7 @@ func serveOn(t *testing.T, l net.Listener, config *tls.Config) {
 	t.Cleanup(func() { _ = s.Close(); done.Wait() })
 }
 
-// from makes a request as one that a client sent.
+// from makes a request as if a client had sent it.
 func from(t *testing.T, client string, endpoint string) *http.Request {
 	t.Helper()
 	req := request(t, http.MethodGet, "shop.dev", nil)
@@ -115,7 +115,7 @@ func TestEndpointsOnUnixSockets(t *testing.T) {
 	}
 }
 
-// A name that a provider found is a name, however it is spelled.
+// A name that a provider found is only ever a name, however it is spelled.
 func TestNobodyButTheTransportWritesPlaces(t *testing.T) {
 	var dialled atomic.Pointer[string]
 	tr := newTransport(t, transport.Options{Dial: func(_ context.Context, network, address string) (net.Conn, error) {
@@ -127,7 +127,7 @@ func TestNobodyButTheTransportWritesPlaces(t *testing.T) {
 	if got := *dialled.Load(); got != "unix /run/app.sock" {
 		t.Fatalf("dialled %s", got)
 	}
-	// What stands for that socket in the URL, as found in a registry.
+	// The code for that socket in the URL, as it could appear in a registry.
 	const code = "1k50q2g01k552la9ag52000001qmsqbo78nn4tbe5tgn0s1eednm6qo"
 	for _, host := range []string{code + ".place.invalid:1", ".place.invalid:1", "shop.place.invalid:1"} {
 		_ = answer(t, tr, from(t, "", host))
@@ -137,8 +137,8 @@ func TestNobodyButTheTransportWritesPlaces(t *testing.T) {
 	}
 }
 
-// announcedTo is a server behind the PROXY protocol: it notes the header of each
-// connection, and how many requests came on it.
+// announcedTo is a server behind the PROXY protocol. It records the header of each connection and how many requests
+// arrived on it.
 type announcedTo struct {
 	net.Listener
 
@@ -162,7 +162,7 @@ func (l *announcedTo) Accept() (net.Conn, error) {
 			return nil, err
 		}
 		if length > 0 {
-			_, _ = r.Discard(length) // they are there
+			_, _ = r.Discard(length) // Peek has buffered them
 			l.mu.Lock()
 			l.headers = append(l.headers, header)
 			l.mu.Unlock()
@@ -178,7 +178,7 @@ type buffered struct {
 
 func (b *buffered) Read(p []byte) (int, error) { return b.r.Read(p) }
 
-// sources are the clients that were announced, in order.
+// sources returns the announced clients, in order.
 func (l *announcedTo) sources() []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -231,7 +231,7 @@ func TestEndpointsAreToldWhoseConnectionItIs(t *testing.T) {
 	}
 }
 
-// Connections that are made at the same time are not given to one another's clients.
+// Connections that are made at the same time are not mixed up between their clients.
 func TestNobodyIsAnnouncedAsAnother(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -25,7 +25,7 @@ func TestHowLongAConnectionMayRest(t *testing.T) {
 	}
 }
 
-// closes counts.
+// closes counts calls of Close.
 type closes int
 
 func (c *closes) Close() error { *c++; return nil }
@@ -35,12 +35,12 @@ func TestAConnectionThatRestsIsClosed(t *testing.T) {
 		var r rest
 		var closed closes
 		use := r.taken()
-		for range 3 { // each request begins the rest anew
+		for range 3 { // each request restarts the rest
 			r.begin(use, 2*time.Second, &closed)
 			time.Sleep(1500 * time.Millisecond) //nolint:forbidigo // virtual
 			before := use
 			use = r.taken()
-			r.begin(before, time.Second, &closed) // it was told late
+			r.begin(before, time.Second, &closed) // too late: the next request has taken it
 			time.Sleep(time.Minute)               //nolint:forbidigo // virtual: a long request
 		}
 		synctest.Wait()
@@ -49,7 +49,7 @@ func TestAConnectionThatRestsIsClosed(t *testing.T) {
 		}
 		r.begin(use, 2*time.Second, &closed)
 		time.Sleep(3 * time.Second) //nolint:forbidigo // virtual
-		synctest.Wait()             // the timer's own goroutine may still be at it
+		synctest.Wait()             // the timer's own goroutine may still be running
 		if closed != 1 {
 			t.Errorf("closed %d times", closed)
 		}

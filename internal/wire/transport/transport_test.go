@@ -29,7 +29,7 @@ import (
 	"github.com/weir-gateway/weir/internal/wire/transport"
 )
 
-// engine is what speaks HTTP/1.1 in these tests, which ask the same of each.
+// engine is what speaks HTTP/1.1 in these tests. They demand the same of each engine.
 var engine = flag.String("engine", string(config.OwnEngine), "the engine: std or own")
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -53,7 +53,7 @@ func request(tb testing.TB, method, address string, body io.Reader) *http.Reques
 	if err != nil {
 		tb.Fatal(err)
 	}
-	req.GetBody = nil // no engine gives one
+	req.GetBody = nil // no engine provides one
 	return req
 }
 
@@ -85,7 +85,7 @@ func listen(tb testing.TB, handle func(net.Conn)) string {
 	return l.Addr().String()
 }
 
-// answering reads n requests from a connection and answers all of them.
+// answering reads n requests from a connection and answers each.
 func answering(c net.Conn, n int) *bufio.Reader {
 	r := bufio.NewReader(c)
 	for range n {
@@ -107,7 +107,7 @@ func TestProtocolsAndTheirMistakes(t *testing.T) {
 	}
 }
 
-// roundTrip sends a request and gives status, protocol and body.
+// roundTrip sends a request and returns its status, protocol and body.
 func roundTrip(t *testing.T, tr http.RoundTripper, req *http.Request) (int, string, string) {
 	t.Helper()
 	res, err := tr.RoundTrip(req)
@@ -205,7 +205,7 @@ func TestCertificatesAreVerified(t *testing.T) {
 }
 
 func TestErrorsSayHowMuchWasSent(t *testing.T) {
-	silent := func(c net.Conn) { // reads all and never answers
+	silent := func(c net.Conn) { // reads everything and never answers
 		_, _ = io.Copy(io.Discard, c)
 	}
 	for name, c := range map[string]struct {
@@ -227,7 +227,7 @@ func TestErrorsSayHowMuchWasSent(t *testing.T) {
 		"given up while it waits": {func(tb testing.TB) string {
 			tb.Helper()
 			return listen(tb, silent)
-		}, transport.Options{}, strings.NewReader("all of it"), time.Second, // in which it is sent on any machine
+		}, transport.Options{}, strings.NewReader("all of it"), time.Second, // enough to send the content on any machine
 			exchange.SendError{Sent: exchange.SentAll}},
 		"broken off in the body": {func(tb testing.TB) string {
 			tb.Helper()
@@ -299,7 +299,7 @@ func TestBodyErrorsSayThatTheHeadWasSeen(t *testing.T) {
 	}
 }
 
-// Whoever judges an endpoint must know a body that broke off from one that nobody wanted.
+// Code that judges an endpoint must be able to tell a body that broke off from one that nobody wanted.
 func TestHowABodyEnds(t *testing.T) {
 	address := listen(t, func(c net.Conn) {
 		_, _ = http.ReadRequest(bufio.NewReader(c))
@@ -326,14 +326,14 @@ func TestHowABodyEnds(t *testing.T) {
 	}
 }
 
-// The request that meets a kept connection's end: an unsafe one is an error that
-// says so, a safe one goes out once more and both are told.
+// A request meets a kept connection that the other side closes. For an unsafe request this is an error that says so.
+// A safe one is sent once more, and both attempts are reported.
 func TestAKeptConnectionThatIsClosedUnderARequest(t *testing.T) {
 	var conns atomic.Int32
 	address := listen(t, func(c net.Conn) {
 		if conns.Add(1)%2 == 1 {
 			r := answering(c, 1)
-			_, _ = http.ReadRequest(r) // the second one is read and never answered
+			_, _ = http.ReadRequest(r) // the second request is read and never answered
 			return
 		}
 		answering(c, 10)
@@ -414,7 +414,7 @@ func h2Server(t *testing.T, script func(f *http2.Framer, stream uint32, requests
 	})
 }
 
-// refusals are the ways in which a backend says that it has not acted on a stream.
+// refusals are the ways in which a backend says that it has not processed a stream.
 var refusals = map[string]func(f *http2.Framer, stream uint32, _ int){
 	"REFUSED_STREAM": func(f *http2.Framer, stream uint32, _ int) { _ = f.WriteRSTStream(stream, http2.ErrCodeRefusedStream) },
 	"GOAWAY below the stream": func(f *http2.Framer, _ uint32, _ int) {
@@ -446,12 +446,13 @@ func TestRefusedStreamsAreUnprocessed(t *testing.T) {
 	}
 }
 
-// stubborn is content that a Close does not end, as that of a client which may be asked for it by another attempt.
+// stubborn is content that Close does not end, such as a client's content that another attempt may still read.
 type stubborn struct{ io.Reader }
 
 func (stubborn) Close() error { return nil }
 
-// severing dials connections that end with the test, whether or not a stream of theirs still waits for its content.
+// severing dials connections that are closed when the test ends, even if a stream on them still waits for its
+// content.
 func severing(t *testing.T) func(ctx context.Context, network, address string) (net.Conn, error) {
 	t.Helper()
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -479,7 +480,7 @@ func TestARefusedStreamIsUnprocessedWhateverItsContentWaitsFor(t *testing.T) {
 	}
 }
 
-// The client may go while its content is waited for, and the backend says nothing.
+// The client may leave while the transport waits for its content and the backend is silent.
 func TestAnAttemptWhoseContentIsWaitedForEndsWithItsCaller(t *testing.T) {
 	seen := make(chan struct{}, 1)
 	address := h2Server(t, func(*http2.Framer, uint32, int) { seen <- struct{}{} })
@@ -507,7 +508,7 @@ func TestAResetStreamIsNotUnprocessed(t *testing.T) {
 	}
 }
 
-// net/http would try a refused GET again for a minute; here it is held to one.
+// net/http would retry a refused GET for a minute; here only one retry is allowed.
 func TestARefusedGETIsNotTriedForEver(t *testing.T) {
 	var seen atomic.Int32
 	address := h2Server(t, func(f *http2.Framer, stream uint32, n int) {
@@ -543,10 +544,10 @@ func TestInformationalResponsesStopWithTheHead(t *testing.T) {
 	}
 }
 
-// net/http leaves it to whoever looks at 1xx responses to count them.
+// net/http does not limit 1xx responses; it leaves counting them to the code that observes them.
 func TestInformationalResponsesAreBounded(t *testing.T) {
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Link", "</"+strings.Repeat("a", 100)+">") // once: the server may still read it when a stream is reset
+		w.Header().Set("Link", "</"+strings.Repeat("a", 100)+">") // once: the server may still read the header when a stream is reset
 		for r.Context().Err() == nil {
 			w.WriteHeader(http.StatusEarlyHints)
 		}
@@ -597,7 +598,7 @@ func BenchmarkRoundTrip(b *testing.B) {
 	}
 }
 
-// An endpoint that says for how long it keeps unused connections is not asked on one that it is
+// If an endpoint says for how long it keeps unused connections, the transport does not use one that the endpoint is
 // about to close.
 func TestAConnectionIsClosedBeforeTheEndpointDoes(t *testing.T) {
 	closed := make(chan error, 1)

@@ -52,7 +52,7 @@ func TestTheHandshakeIsThatOfTheStandard(t *testing.T) {
 	}
 }
 
-// client makes a masked frame.
+// client returns a masked frame.
 func client(first byte, payload string) []byte {
 	out := []byte{first}
 	switch n := len(payload); {

@@ -1,4 +1,4 @@
-// Program build makes the program that the tests of test/cluster run, if it does not exist yet, and prints its path.
+// Program build builds what the tests of test/cluster run, if it does not exist yet, and prints its path.
 package main
 
 import (

@@ -1,7 +1,8 @@
-// Program hyper is the parts of a Kubernetes cluster in one file, which are built from their modules: there is no
-// image or archive to be fetched, and the tests run against the real ones. Its first argument is which.
+// Program hyper is the parts of a Kubernetes cluster in one file, built from their modules. No image or archive has
+// to be downloaded, and the tests run against the real parts. The first argument chooses the part.
 //
-// It is a module of its own, for what Kubernetes needs is no dependency of Weir's. test/cluster/build builds it.
+// It is a module of its own, because the dependencies of Kubernetes are not dependencies of Weir. test/cluster/build
+// builds it.
 package main
 
 import (

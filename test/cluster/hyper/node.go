@@ -12,7 +12,7 @@ import (
 	kubelet "k8s.io/kubernetes/cmd/kubelet/app"
 )
 
-// node are the parts of a cluster that runs pods.
+// node returns the parts of a cluster that runs pods.
 func node() map[string]func() *cobra.Command {
 	return map[string]func() *cobra.Command{
 		"kube-controller-manager": manager.NewControllerManagerCommand,

@@ -4,5 +4,5 @@ package main
 
 import "github.com/spf13/cobra"
 
-// node is nothing where only the control plane is wanted, which takes half as long to build.
+// node returns nothing if only the control plane is wanted, which takes half as long to build.
 func node() map[string]func() *cobra.Command { return nil }

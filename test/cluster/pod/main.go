@@ -1,6 +1,6 @@
-// Program pod is a backend for the tests. It answers with the name of its pod. When it is told to end, it goes on for a
-// while, as a program does that ends in good order. With the argument `pause` it holds the network of a pod, and does
-// nothing else.
+// Program pod is a backend of the tests. It answers with the name of its pod. When it is told to end it goes on for a
+// while, as a program does that shuts down gracefully. With the argument `pause` it holds the network of a pod, and
+// does nothing else.
 package main
 
 import (
@@ -27,7 +27,7 @@ func main() {
 	})}
 	go func() { _ = server.ListenAndServe() }()
 	<-end.Done()
-	<-time.After(2 * time.Second) // meanwhile everyone is told that it ends
+	<-time.After(2 * time.Second) // meanwhile everything is told that it ends
 	last, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	_ = server.Shutdown(last)

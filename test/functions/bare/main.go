@@ -1,6 +1,6 @@
-// Command bare is a Lambda Runtime API and nothing else, as a baseline for `make bench-functions`. It runs one program,
-// gives it the bodies of requests as events, one after the other, and answers with what it returns. POST /end ends the
-// program; the next request starts it again.
+// Command bare is a minimal Lambda Runtime API, with which `make bench-functions` compares Weir. It runs one program,
+// gives it the bodies of requests as events, one after the other, and answers with what the program returns. POST
+// /end ends the program; the next request starts it again.
 package main
 
 import (
@@ -23,7 +23,7 @@ type api struct {
 	answers chan []byte
 
 	mu      sync.Mutex // one request at a time
-	program *exec.Cmd  // nil while it does not run
+	program *exec.Cmd  // nil while it is not running
 	id      int
 }
 
@@ -44,7 +44,7 @@ func main() {
 	mux.HandleFunc("POST /end", a.end)
 	mux.HandleFunc("/", a.invoke)
 	go serve(clients, mux)
-	_, _ = io.Copy(io.Discard, os.Stdin) // the process that started it closes that
+	_, _ = io.Copy(io.Discard, os.Stdin) // the process that started it closes stdin
 	a.stop()
 }
 
@@ -53,7 +53,7 @@ func serve(on net.Listener, by http.Handler) {
 	_ = server.Serve(on) // ends with the program
 }
 
-// runtime is the part of the Runtime API that a program without errors needs.
+// runtime is the Runtime API, as far as a program without errors needs it.
 func (a *api) runtime() http.Handler {
 	const base = "/2018-06-01/runtime/invocation/"
 	mux := http.NewServeMux()

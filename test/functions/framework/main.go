@@ -1,4 +1,4 @@
-// Command framework is a function for tests, made with Google's own library.
+// Command framework is a function for tests, written with Google's own library.
 package main
 
 import (

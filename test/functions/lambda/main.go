@@ -1,4 +1,4 @@
-// Command lambda is a function for tests, made with AWS's own library.
+// Command lambda is a function for tests, written with AWS's own library.
 package main
 
 import (

@@ -1,5 +1,4 @@
-// Command orders is a function made with AWS's own library, for clients of the Lambda API. The payload says what it
-// does.
+// Command orders is a function with AWS's own library, for clients of the Lambda API: the payload says what it does.
 package main
 
 import (
@@ -55,7 +54,7 @@ func handle(ctx context.Context, q question) (any, error) {
 			}
 			time.Sleep(time.Millisecond) //nolint:forbidigo // a function that takes its time
 		}
-	case "note": // the test finds it later
+	case "note": // for a test to find later
 		return nil, os.WriteFile(q.File, []byte(q.Text), 0o600)
 	case "stream":
 		return io.MultiReader(strings.NewReader("first "), strings.NewReader("second")), nil
@@ -80,7 +79,7 @@ func answer(ctx context.Context, q question) (any, error) {
 	return told{q.Text, lc.AwsRequestID, lc.InvokedFunctionArn, lc.ClientContext.Custom, left}, nil
 }
 
-// broken ends a stream with an error.
+// broken is a stream that breaks off.
 type broken struct{}
 
 func (broken) Read([]byte) (int, error) { return 0, errors.New("the disk is gone") }

@@ -1,4 +1,4 @@
-// Command web is a function that answers API Gateway events. The query says what it does.
+// Command web is a function that answers events of API Gateway: the query says what it does.
 package main
 
 import (

@@ -10,14 +10,14 @@ import (
 	"time"
 )
 
-// ways are all of them, with what they need to choose at all.
+// ways returns all ways to choose, with the settings that they need.
 func ways() map[Way]Settings {
 	return map[Way]Settings{
 		PeakEWMA: {Way: PeakEWMA}, LeastRequests: {Way: LeastRequests}, RoundRobin: {Way: RoundRobin}, Random: {Way: Random}, Hash: {Way: Hash, Bound: 1.25},
 	}
 }
 
-// endpoints gives one for each weight, with states of their own.
+// endpoints returns one endpoint for each weight, each with its own state.
 func endpoints(weights ...int) []Endpoint {
 	all := make([]Endpoint, len(weights))
 	for i, w := range weights {
@@ -34,7 +34,7 @@ func equal(n int) []int {
 	return weights
 }
 
-// chance gives questions with numbers of a seed, each with another key.
+// chance makes Asks with seeded random numbers, each with another key.
 type chance struct{ *rand.Rand }
 
 func seeded() chance { return chance{rand.New(rand.NewPCG(1, 2))} }
@@ -43,7 +43,7 @@ func (c chance) ask() Ask {
 	return Ask{Now: 1, Random: c.Uint64(), Key: c.Uint64(), Keyed: true, Sticks: -1}
 }
 
-// idle takes one and lets go of it at once.
+// idle takes an endpoint and releases it at once.
 func idle(t testing.TB, s *Set, a Ask) int {
 	t.Helper()
 	i := s.Take(a)
@@ -59,7 +59,7 @@ func TestAnIdleServiceSharesByWeight(t *testing.T) {
 	for way, settings := range ways() {
 		for _, weights := range [][]int{{1}, {1, 1}, {1, 1, 1, 1}, {1, 99}, {3, 0, 1}, {1, 2, 3, 4}, {5, 1, 1}, equal(40), append(equal(40), 40)} {
 			if settings.Bound = 0; way == Hash && len(weights) < 40 {
-				weights = scaled(weights, 200) // what hashes share evenly by is many points
+				weights = scaled(weights, 200) // a hash shares evenly only among many points
 			}
 			s, c := New(NewPool(), settings, endpoints(weights...)), seeded()
 			sum := 0
@@ -92,12 +92,12 @@ func scaled(weights []int, by int) []int {
 	return append(list, 1)[:len(list)]
 }
 
-// A canary of 1 % gets its 1 % although it is idle nearly always, and the others never are.
+// A canary of 1 % gets its 1 %, although it is idle nearly always and the others never are.
 func TestSharesAreKeptUnderLoad(t *testing.T) {
 	for _, way := range []Way{PeakEWMA, LeastRequests, RoundRobin, Random} {
 		s, c := New(NewPool(), Settings{Way: way}, endpoints(1, 33, 33, 33)), seeded()
 		const picks = 20_000
-		var under []int // way, oldest first
+		var under []int // endpoints of requests that are under way, oldest first
 		canary := 0
 		for range picks {
 			i := s.Take(c.ask())
@@ -115,8 +115,8 @@ func TestSharesAreKeptUnderLoad(t *testing.T) {
 	}
 }
 
-// Endpoints whose requests take their time get fewer of them: none is ever more than a
-// little ahead of the others, relative to its weight.
+// Endpoints whose requests take long get fewer of them: no endpoint ever has many more requests than the others,
+// relative to its weight.
 func TestLoadIsLevel(t *testing.T) {
 	for _, way := range []Way{PeakEWMA, LeastRequests} {
 		for _, weights := range [][]int{{1, 1}, {1, 1, 1, 1, 1}, {1, 3}, equal(32), equal(100)} {
@@ -197,7 +197,8 @@ func TestRoundRobinIsEven(t *testing.T) {
 	}
 }
 
-// What is asked of two lists by the same keys.
+// moved counts the keys that lead to different endpoints in the two sets: those that moved between endpoints that are
+// in both, and all.
 func moved(t *testing.T, before, after *Set) (fromStaying, all int) {
 	t.Helper()
 	c := seeded()
@@ -236,8 +237,8 @@ func TestAHashMovesNoMoreKeysThanItMust(t *testing.T) {
 	}
 }
 
-// However crooked the keys, nobody has more than its share times the bound in flight, and
-// one more key than is needed moves nowhere else.
+// However unevenly the keys are distributed, no endpoint has more than its share times the bound in flight, and no
+// more keys move elsewhere than need to.
 func TestTheBoundOfAHashIsKept(t *testing.T) {
 	for _, weights := range [][]int{equal(3), equal(20), {1, 2, 3, 4}, equal(100)} {
 		s, c := New(NewPool(), Settings{Way: Hash, Bound: 1.25}, endpoints(weights...)), seeded()
@@ -248,7 +249,7 @@ func TestTheBoundOfAHashIsKept(t *testing.T) {
 		var under []int
 		for range 10_000 {
 			a := c.ask()
-			a.Key = mix(uint64(c.IntN(3))) // three keys have everything
+			a.Key = mix(uint64(c.IntN(3))) // all requests have one of three keys
 			i := s.Take(a)
 			if i < 0 {
 				t.Fatal("nobody may be asked")
@@ -313,7 +314,7 @@ func TestAFailureCountsAsLatency(t *testing.T) {
 	s, c := New(pool, Settings{Way: PeakEWMA}, endpoints(1, 1, 1)), seeded()
 	const now = int64(time.Hour)
 	for _, e := range s.all {
-		pool.Observe(e.State, now, 2*time.Second, Answered) // answers take longer than a failure counts for
+		pool.Observe(e.State, now, 2*time.Second, Answered) // an answer takes longer than a failure counts
 	}
 	failures := 0
 	for range 1000 {
@@ -336,7 +337,7 @@ func TestDoubtsAreFailuresWhereThereAreSeveral(t *testing.T) {
 	const now = int64(time.Hour)
 	latencyOf := func() time.Duration { return time.Duration(s.latency.at(now, pool.usual.seen())) }
 	pool.Observe(s, now, 10*time.Millisecond, Answered)
-	for range 5 { // errors of requests, each followed by an answer
+	for range 5 { // failed requests, each followed by an answer
 		pool.Observe(s, now, time.Millisecond, Doubtful)
 		pool.Observe(s, now, time.Millisecond, Doubtful)
 		pool.Observe(s, now, 10*time.Millisecond, Answered)
@@ -382,7 +383,7 @@ func TestFadesAreExponential(t *testing.T) {
 	}
 }
 
-// zoned gives endpoints of which the first n are of the own zone.
+// zoned returns endpoints of which the first n are in the gateway's own zone.
 func zoned(n int, weights ...int) []Endpoint {
 	all := endpoints(weights...)
 	for i := range n {
@@ -477,7 +478,7 @@ func TestSlowStartIsForWhoIsAddedOnly(t *testing.T) {
 	}
 }
 
-// Keys go over to a new endpoint one after the other, and each once.
+// Keys move to a new endpoint gradually, and each moves once.
 func TestKeysMoveToANewEndpointOnce(t *testing.T) {
 	settings := Settings{Way: Hash, SlowStart: 10 * time.Second}
 	pool, all := NewPool(), endpoints(equal(4)...)
@@ -549,7 +550,7 @@ func TestPicksWhileListsChange(t *testing.T) {
 	for way, settings := range ways() {
 		settings.SlowStart, settings.InFlight, settings.Sticky = time.Millisecond, 8, true
 		pool, all := NewPool(), zoned(10, equal(60)...)
-		var mu sync.RWMutex // what the service does by an atomic pointer
+		var mu sync.RWMutex // the service does this with an atomic pointer
 		current := New(pool, settings, all[:3])
 		var wait sync.WaitGroup
 		done := make(chan struct{})

@@ -13,24 +13,24 @@ import (
 
 var full = flag.Bool("full", false, "simulate 250,000 requests a case, as the figures in docs/balancing.md are; else fewer")
 
-// The world of the simulation: several gateways that know nothing of each other ask
-// servers of some workers and a queue. An answer takes 10 ms of a worker on average,
-// exponentially distributed, and requests come as a Poisson process. Everything happens in
-// virtual time, by a seed, so that a run is the same on every machine.
+// The simulated world: several gateways, which know nothing of each other, send requests to servers that have some
+// workers and a queue. An answer takes 10 ms of a worker on average, exponentially distributed, and requests arrive
+// as a Poisson process. Everything happens in virtual time and from a seed, so that a run is the same on every
+// machine.
 const (
 	gateways = 4
 	most     = 48 // servers
 	workers  = 4
 	service  = 10 * time.Millisecond
-	quickly  = 200 * time.Microsecond // in which a broken server fails
-	settling = time.Second            // what comes before is not counted, but for its failures
+	quickly  = 200 * time.Microsecond // how fast a broken server fails
+	settling = time.Second            // what comes before is not counted, except for its failures
 )
 
-// scene is what goes on with the servers.
+// scene describes what happens to the servers.
 type scene struct {
 	name    string
 	servers int                                 // 0: 24
-	load    float64                             // of what all servers can do together at their normal speed
+	load    float64                             // as a share of what all servers can do together at normal speed
 	speed   func(server int, now int64) float64 // 1 is normal
 	fails   func(server int, now int64) bool
 }
@@ -68,7 +68,7 @@ func scenes() []scene {
 	}
 }
 
-// figures are what came of a scene.
+// figures are the results of a scene.
 type figures struct {
 	p50, p95, p99, p999 time.Duration
 	errors              float64 // share of all requests
@@ -80,7 +80,7 @@ type job struct {
 	gateway int
 }
 
-// happening is what comes next: an arrival, or the end of a job.
+// happening is the next event: an arrival, or the end of a job.
 type happening struct {
 	at     int64
 	server int // -1: an arrival
@@ -88,7 +88,7 @@ type happening struct {
 	failed bool
 }
 
-// queue is a heap of what is to come.
+// queue is a heap of coming events.
 type queue []happening
 
 func (q *queue) push(h happening) {
@@ -126,7 +126,7 @@ func (q *queue) pop() happening {
 	}
 }
 
-// world is a run.
+// world is one run of the simulation.
 type world struct {
 	scene   scene
 	chance  *rand.Rand
@@ -211,7 +211,7 @@ func (w *world) figures(requests int) figures {
 	return figures{at(0.5), at(0.95), at(0.99), at(0.999), float64(w.failed) / float64(requests)}
 }
 
-// TestOrderOfWays holds what is clear about the ways to choose, and prints the rest.
+// TestOrderOfWays checks what is clear about the ways to choose an endpoint, and prints the rest.
 func TestOrderOfWays(t *testing.T) {
 	requests := 30_000
 	if *full {
