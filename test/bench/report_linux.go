@@ -72,13 +72,13 @@ func (b *bench) machine() string {
 		}
 	}
 	others, rounds := b.noise()
-	how := "each proxy on one of them, origin and clients on the others"
+	how := "each proxy on one of them, the origin and the clients on the others"
 	if len(b.processors) == 0 {
-		how = "all of which everybody may use"
+		how = "all of which every process may use"
 	}
 	lines := []string{
 		fmt.Sprintf("`make bench` on %s, %d processors (%s), Linux %s, %s; %s.", model(), b.all, how, unix.ByteSliceToString(system.Release[:]), runtime.Version(), strings.Join(versions, ", ")),
-		fmt.Sprintf("%s for each figure, of %s. Other programs took %.2f processors meanwhile in the median, and %.2f in one sample of twenty.", many(rounds, "round"), b.time, middle(others), percentile(others, .95)),
+		fmt.Sprintf("%s for each figure, of %s. Meanwhile other programs used %.2f processors in the median, and %.2f in one sample of twenty.", many(rounds, "round"), b.time, middle(others), percentile(others, .95)),
 	}
 	for _, why := range b.missing {
 		lines = append(lines, strings.ToUpper(why[:1])+why[1:]+".")
@@ -150,12 +150,12 @@ func table(title, about string, heads []string, rows [][]string) string {
 
 // cpuTable is the table of processor times and their ratios.
 func (b *bench) cpuTable() string {
-	return b.caseTable("Processor time", "Microseconds of the whole process for each request, the median of all rounds, and the ratio to nginx: the median of the ratios within rounds, with the interval that holds it with more than 90 %.", b.cell)
+	return b.caseTable("Processor time", "Microseconds of the whole process for each request (the median of all rounds) and the ratio to nginx (the median of the ratios within rounds, with its confidence interval of more than 90 %).", b.cell)
 }
 
 // programTable is the part of the processor time that the proxy's own program takes, without the system's part.
 func (b *bench) programTable() string {
-	return b.caseTable("In the program", "Microseconds for each request of those above that are the program's own, and which share that is; in the others the system works for its sockets.", func(kind, peer string) string {
+	return b.caseTable("In the program", "The part of these microseconds that is spent in the program itself, and its share. The rest is the kernel's work for the sockets.", func(kind, peer string) string {
 		own := middle(b.values(kind, peer, func(s sample) float64 { return cpu(s) * s.user }))
 		share := middle(b.values(kind, peer, func(s sample) float64 { return s.user }))
 		return fmt.Sprintf("%.1f · %.0f %%", own, 100*share)
@@ -164,7 +164,7 @@ func (b *bench) programTable() string {
 
 // paceTable shows how many requests the proxies served, which explains the times above.
 func (b *bench) paceTable() string {
-	return b.caseTable("Requests a second", "And the share of its processors that the proxy was busy with them: where it is less than all, clients and origin could not ask for more.", func(kind, peer string) string {
+	return b.caseTable("Requests a second", "The second figure is how busy the proxy kept its processors. Where it is well below 100 %, the clients and the origin were the limit.", func(kind, peer string) string {
 		pace := middle(b.values(kind, peer, func(s sample) float64 { return s.perSecond }))
 		busy := middle(b.values(kind, peer, func(s sample) float64 { return s.busy }))
 		return fmt.Sprintf("%.0f · %.0f %%", pace, 100*busy/float64(b.cores()))
@@ -218,7 +218,7 @@ func (b *bench) latencyTable() string {
 			fmt.Sprintf("%.2f %% (%.2f to %.2f)", middle(slow), low, high),
 		})
 	}
-	return table("Latency", fmt.Sprintf("Milliseconds from when each of %d requests a second was to be sent until its answer was there, whatever became of those before it; the medians of the rounds' percentiles.", openRate),
+	return table("Latency", fmt.Sprintf("Milliseconds from when each of %d requests a second was scheduled until its answer was complete, even if the requests before it were late; medians of the rounds' percentiles.", openRate),
 		[]string{"proxy", "p50", "p99", "p99.9", "over 1 ms"}, rows)
 }
 
@@ -236,7 +236,7 @@ func (b *bench) reloadTable() string {
 		p99 := middle(b.values("reload", p.name, func(s sample) float64 { return s.p99.Seconds() * 1e3 }))
 		rows = append(rows, []string{p.title, fmt.Sprint(reloads), fmt.Sprint(answers), fmt.Sprint(lost), fmt.Sprintf("%.1f", p99), fmt.Sprintf("%.0f", longest.Seconds()*1e3)})
 	}
-	return table("Reloads", "Under full load, each config another one. Lost are requests whose connection ended without an answer.",
+	return table("Reloads", "Under full load, with a different config each time. A request is lost if its connection ended without an answer.",
 		[]string{"proxy", "reloads", "answered", "lost", "p99, ms", "longest, ms"}, rows)
 }
 
@@ -253,7 +253,7 @@ func (b *bench) memoryTable() string {
 			rows = append(rows, []string{p.title, mega(r.begun), mega(r.worked), mega(r.idle)})
 		}
 	}
-	return table("Memory", fmt.Sprintf("MiB that are resident, shared pages in part (Pss): after the start, after the cases above, and with %d idle connections that have asked once, %s later.", b.idle, b.settle),
+	return table("Memory", fmt.Sprintf("Resident MiB, with shared pages counted in part (PSS): after the start, after the cases above, and with %d idle connections that have made one request, %s later.", b.idle, b.settle),
 		[]string{"proxy", "at the start", "after load", "with idle connections"}, rows)
 }
 
@@ -277,7 +277,7 @@ func (b *bench) callTable() string {
 		}
 		rows = append(rows, []string{p.title, fmt.Sprintf("%.2f", sum), strings.Join(names, ", ")})
 	}
-	return table("System calls", "For each GET of 1 KiB, as strace counts them. It slows the proxy down, so that more requests wait for each look.", []string{"proxy", "calls", "of them"}, rows)
+	return table("System calls", "For each GET of 1 KiB, as strace counts them. strace slows the proxy down, so that more requests are ready at each poll.", []string{"proxy", "calls", "of them"}, rows)
 }
 
 func (b *bench) allocationTable() string {
@@ -293,7 +293,7 @@ func (b *bench) allocationTable() string {
 			rows = append(rows, row)
 		}
 	}
-	return table("Allocations", "Pieces of memory that the whole of Weir takes for each request, timers and the collector's own included.", []string{"case", "own", "std"}, rows)
+	return table("Allocations", "Heap allocations of the whole Weir process for each request, including those of timers and the garbage collector.", []string{"case", "own", "std"}, rows)
 }
 
 // plots returns the plots of the figures.
@@ -323,7 +323,7 @@ func (b *bench) series(but string) (all []series) {
 
 func (b *bench) cpuPlot() plot {
 	p := plot{
-		title: "Processor time of a request, nginx = 1", about: "The ratios of the table of processor time: less is better. The thin lines are the intervals.", series: b.series(base),
+		title: "Processor time of a request, nginx = 1", about: "The ratios in the table of processor time; less is better. The thin lines are the intervals.", series: b.series(base),
 		scale: scale{low: 0.25, high: 16, logarithmic: true, marks: []float64{0.25, 0.5, 1, 2, 4, 8, 16}, one: true, form: "%g"},
 	}
 	for _, k := range kinds() {
@@ -347,7 +347,7 @@ func (b *bench) cpuPlot() plot {
 
 func (b *bench) latencyPlot() plot {
 	p := plot{
-		title: fmt.Sprintf("Latency at %d requests a second, in milliseconds", openRate), about: "Bars of the table of latency: less is better.", series: b.series(""),
+		title: fmt.Sprintf("Latency at %d requests a second, in milliseconds", openRate), about: "The figures in the table of latency; less is better.", series: b.series(""),
 		scale: scale{low: 0.05, high: 50, logarithmic: true, marks: []float64{0.05, 0.1, 0.5, 1, 5, 10, 50}, form: "%g"},
 	}
 	if len(b.samples["rate"]) == 0 {
@@ -369,7 +369,7 @@ func (b *bench) latencyPlot() plot {
 }
 
 func (b *bench) memoryPlot() plot {
-	p := plot{title: "Memory, in MiB", about: "Bars of the table of memory: less is better.", series: b.series(""), scale: scale{high: 100, marks: []float64{0}, form: "%g"}}
+	p := plot{title: "Memory, in MiB", about: "The figures in the table of memory; less is better.", series: b.series(""), scale: scale{high: 100, marks: []float64{0}, form: "%g"}}
 	for i, title := range []string{"at the start", "after load", fmt.Sprintf("with %d idle connections", b.idle)} {
 		g := group{title: title}
 		sum := 0
