@@ -34,8 +34,8 @@ var (
 // path may lead to another inode later.
 type system struct {
 	file *os.File // non-blocking, so that Go's poller waits for it, and Close ends the wait
-	// buffer is here and not in run. Go starts each goroutine with the average stack size of all goroutines, so a stack
-	// of 64 KiB would enlarge that of every connection.
+	// buffer is here and not on the stack of run. Go starts each goroutine with the average stack size of all
+	// goroutines, so a large stack would enlarge that of every connection.
 	buffer []byte
 
 	mu      sync.Mutex

@@ -57,10 +57,10 @@ func skipLine(in *bufio.Reader) (int, error) {
 	cut := 0
 	for {
 		rest, err := in.ReadSlice('\n')
-		cut += len(trimEnd(rest))
 		if !errors.Is(err, bufio.ErrBufferFull) {
-			return cut, err //nolint:wrapcheck // an end is all that the caller looks for
+			return cut + len(trimEnd(rest)), err //nolint:wrapcheck // an end is all that the caller looks for
 		}
+		cut += len(rest) // with a carriage return at its end, which the line goes on after
 	}
 }
 

@@ -113,7 +113,7 @@ func open(folder string, log *slog.Logger) (*Shelf, error) {
 }
 
 // Close writes what is still to be written and ends the goroutine. If the disk hangs, Close waits only until ctx ends.
-// After Close nothing is written or removed any more.
+// After that nothing is written or removed any more, unless a hanging disk goes on with what was under way.
 func (s *Shelf) Close(ctx context.Context) {
 	if s == nil {
 		return

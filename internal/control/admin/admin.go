@@ -1,7 +1,7 @@
 // Package admin is the operators' API. Access is closed by default: it listens on loopback or a Unix socket, answers
 // only to Host names that mean this machine (against DNS rebinding), refuses requests from web pages of other origins,
-// and requires a token for everything that changes state. To other machines it answers the two probes, and everything
-// else only with a token.
+// and requires a token for everything that changes state. To other machines it answers the two probes, metrics where
+// the config opens them to everybody, and everything else only with a token.
 package admin
 
 import (

@@ -300,7 +300,8 @@ func (w *response) appendFraming(f []byte, done bool) []byte {
 	return append(strconv.AppendInt(f, w.declared, 10), "\r\n"...)
 }
 
-// hasTrailers reports whether the handler has set any trailers, announced or not.
+// hasTrailers reports whether the handler has set trailers under http.TrailerPrefix. Announced ones make the response
+// chunked when its head is written (fields.chunks).
 func (w *response) hasTrailers() bool {
 	for name := range exchange.MapHead(w.header).All() {
 		if strings.HasPrefix(name, http.TrailerPrefix) {

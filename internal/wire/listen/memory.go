@@ -36,8 +36,8 @@ const (
 
 // NewMemory sets the soft memory limit of the Go runtime to nine tenths of the smaller of limit (bytes; 0: none) and
 // what the cgroup allows, so that the garbage collector works harder before the kernel kills the process. If the
-// environment has GOMEMLIMIT, that stays the soft limit. NewMemory changes the whole process and is called once, when
-// it starts.
+// environment has GOMEMLIMIT, that stays the soft limit. NewMemory changes the whole process. It is called when the
+// process starts and when a config changes the limit.
 func NewMemory(limit int64) *Memory {
 	return newMemory(smaller(limit, cgroupLimit()), os.Getenv("GOMEMLIMIT") != "", debug.SetMemoryLimit, runtimeUsage(), time.Now)
 }
