@@ -194,7 +194,7 @@ type unseenError struct {
 func (e *unseenError) Unwrap() error { return e.error }
 
 const (
-	// mostTries is how often at most a request is given to an instance, if instances end just then.
+	// mostTries is the most instances that a request is given to, if each of them ends before it sees the request.
 	mostTries = 3
 	// mostSent is the same bound for a request that was sent: one that ends its instance must not end them all.
 	mostSent = 2

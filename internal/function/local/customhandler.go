@@ -207,7 +207,7 @@ func (h *customHandler) tell(b *backend, place *lease, r *http.Request, f *azure
 	}
 }
 
-// begin returns the beginning of text: at most that many bytes, in whole characters.
+// begin returns the beginning of text: at most the given number of bytes, in whole characters.
 func begin(text string, most int) string {
 	if len(text) <= most {
 		return text

@@ -7,7 +7,8 @@ import (
 	"slices"
 )
 
-// The variables that tell an instance the address at which it talks to the gateway.
+// The variables that tell an instance how it and the gateway talk: the port that it must listen on, or the address of
+// its Runtime API.
 const (
 	portVariable       = "PORT"
 	runtimeAPIVariable = "AWS_LAMBDA_RUNTIME_API"

@@ -207,7 +207,7 @@ func (w *web) converse(timeout time.Duration, r *http.Request, place *lease, fin
 // maxHints bounds the 1xx responses to one request, in bytes.
 const maxHints = 64 << 10
 
-// outgoing makes the request to the instance: r itself, with the instance's address. It sets sent once the request's
+// outgoing makes the request to the instance: a copy of r with the instance's address. It sets sent once the request's
 // head has been written.
 func outgoing(ctx context.Context, r *http.Request, address string, hints *exchange.Hints, sent *atomic.Bool) *http.Request {
 	trace := &httptrace.ClientTrace{WroteHeaders: func() { sent.Store(true) }}

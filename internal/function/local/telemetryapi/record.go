@@ -55,7 +55,7 @@ func (e *event) encode(s schema) []byte {
 		Type   string `json:"type"`
 		Record any    `json:"record"`
 	}{e.at.UTC().Format("2006-01-02T15:04:05.000Z"), e.kind, record}) != nil {
-		return nil // the line only looked like JSON
+		return nil // does not happen: Feed.line passes on as JSON only lines that are valid JSON
 	}
 	return bytes.TrimSuffix(out.Bytes(), []byte{'\n'})
 }
