@@ -131,8 +131,8 @@ type Policy struct {
 	Parts func(r *http.Request) ([]Part, error)
 	// Bodies reports that Adapt needs the request's body. explain has none, so it does not run Adapt.
 	Bodies bool
-	// ForOneBackend reports that what Adapt does concerns one backend: if a route has several, the filter is attached
-	// to each of them instead.
+	// ForOneBackend reports that what Adapt does concerns one backend. A route with several backends is refused with
+	// this filter; it must be written under each backend instead.
 	ForOneBackend bool
 	// Note describes in a few words what the filter does here, for explain: "2 origins, credentials".
 	Note string
