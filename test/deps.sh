@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
-# Installs the counterparts of the tests that are not Go modules: nginx as an
-# upstream, dnsmasq as a server of names, etcd, Node.js with npm and Python for functions,
-# AWS's command line as a client of them, and the C compiler that the race detector
-# links with.
+# Installs the programs that the tests need and that are not Go modules: nginx as a backend, dnsmasq as a name server,
+# etcd, Node.js with npm and Python for functions, AWS's command line as a client of functions, iproute2, and the C
+# compiler that the race detector links with.
 set -euo pipefail
 
 missing=()

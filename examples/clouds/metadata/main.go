@@ -1,5 +1,5 @@
-// Command metadata stands for the metadata server of Google Cloud, as far as ID tokens
-// go: it signs them with a key of its own, and publishes that key below /keys.
+// Command metadata stands in for the metadata server of Google Cloud, but only issues ID tokens. It signs them with its
+// own key, which it publishes at /keys.
 package main
 
 import (
@@ -19,7 +19,7 @@ import (
 )
 
 func main() {
-	address := flag.String("listen", "127.0.0.1:9003", "where it is asked")
+	address := flag.String("listen", "127.0.0.1:9003", "the address to listen on")
 	flag.Parse()
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
@@ -53,7 +53,7 @@ func main() {
 	log.Fatal(http.Serve(l, nil))
 }
 
-// sign makes a token for an audience that counts for an hour (RFC 7515, RS256).
+// sign returns a token for an audience (RFC 7515, RS256). It is valid for an hour.
 func sign(key *rsa.PrivateKey, audience string) (string, error) {
 	now := time.Now().Unix()
 	head, err := json.Marshal(map[string]string{"alg": "RS256", "kid": "1", "typ": "JWT"})

@@ -1,5 +1,5 @@
-// Command web is a function that is called over HTTP: by the contract of Cloud Run, on
-// PORT, and by that of Azure's custom handlers, on FUNCTIONS_CUSTOMHANDLER_PORT.
+// Command web is a function that is called over HTTP. It follows the contract of Cloud Run, which sets PORT, and that of
+// Azure's custom handlers, which sets FUNCTIONS_CUSTOMHANDLER_PORT.
 package main
 
 import (
@@ -20,7 +20,7 @@ func main() {
 	log.Fatal(http.ListenAndServe(cmp.Or(os.Getenv("HOST"), "")+":"+port, nil))
 }
 
-// answer says what it was asked.
+// answer describes the request.
 func answer(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
@@ -33,7 +33,7 @@ func answer(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(map[string]string{"method": r.Method, "path": r.URL.EscapedPath(), "query": r.URL.RawQuery, "body": string(body)})
 }
 
-// stream answers in pieces.
+// stream sends the response in pieces.
 func stream(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/event-stream")
 	for i := range 3 {

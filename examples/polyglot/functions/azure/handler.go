@@ -1,5 +1,5 @@
-// Command handler is a custom handler of Azure Functions: it is posted what the
-// Functions host makes of a request, and answers with what becomes the response.
+// Command handler is a custom handler of Azure Functions. The Functions host posts to it what it makes of a request, and
+// makes the response from the handler's answer.
 package main
 
 import (
@@ -9,7 +9,7 @@ import (
 	"os"
 )
 
-// invocation is as much of the payload as is needed here.
+// invocation is the part of the payload that is needed here.
 type invocation struct {
 	Data struct {
 		Req struct {

@@ -1,4 +1,4 @@
-// Command wasm greets as CGI programs do: the request is in its variables, and
+// Command wasm greets like a CGI program: the request is in its environment variables, and
 // the response is what it prints.
 package main
 

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// offer is a price for a while. Amounts are in cents.
+// offer is a temporary price. Amounts are in cents.
 type offer struct {
 	Item  string `json:"item"`
 	Price int    `json:"price"`

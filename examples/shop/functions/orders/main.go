@@ -21,7 +21,7 @@ type order struct {
 
 func main() { lambda.Start(handle) }
 
-// list is every order that the shop has ever had.
+// list returns every order that the shop has ever had.
 func list() []order {
 	return []order{
 		{ID: "1", Item: "Darjeeling, 250 g", Total: 1290},
@@ -30,8 +30,8 @@ func list() []order {
 	}
 }
 
-// handle answers with the order that the path names, or with all of them where
-// it names none, and leaves a cookie with what was seen last.
+// handle answers with the order that the path names, or with all orders if it
+// names none. With a single order it sets a cookie with the order's ID.
 func handle(_ context.Context, event events.APIGatewayV2HTTPRequest) (events.APIGatewayV2HTTPResponse, error) {
 	id, one := event.PathParameters["id"]
 	if !one {

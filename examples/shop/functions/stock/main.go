@@ -1,5 +1,5 @@
-// Command stock is the shop's store room: what is left of each item, and what is
-// set aside for whom. It listens on $PORT, and keeps everything in memory.
+// Command stock is the shop's store room. It knows how much is left of each item, and which items
+// are reserved. It listens on $PORT and keeps everything in memory.
 package main
 
 import (
@@ -29,7 +29,7 @@ type room struct {
 	mu       sync.Mutex
 	left     map[string]int // by item
 	aside    map[int]string // items by reservation
-	reserved int            // how often
+	reserved int            // how many reservations there were
 }
 
 func newRoom() *room {
@@ -44,7 +44,7 @@ func (o *room) routes() http.Handler {
 	return mux
 }
 
-// count tells how many there are of each item that is asked for.
+// count answers how many there are of each item in the query.
 func (o *room) count(w http.ResponseWriter, r *http.Request) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -55,7 +55,7 @@ func (o *room) count(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusOK, left)
 }
 
-// reserve sets one of an item aside.
+// reserve sets one piece of an item aside.
 func (o *room) reserve(w http.ResponseWriter, r *http.Request) {
 	var wanted struct {
 		Item string `json:"item"`
@@ -76,7 +76,7 @@ func (o *room) reserve(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusCreated, map[string]any{"id": o.reserved, "item": wanted.Item})
 }
 
-// release puts back what was set aside. To do it twice does no harm.
+// release puts back what was reserved. Releasing a reservation twice does no harm.
 func (o *room) release(w http.ResponseWriter, r *http.Request) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -1,18 +1,18 @@
-// What stands between AWS Lambda's Runtime API and a handler written for
-// Node.js. It loads the handler that _HANDLER names, and then goes round:
-// it asks for an event, calls the handler, and posts what comes of it.
+// This program connects AWS Lambda's Runtime API to a handler written for
+// Node.js. It loads the handler that _HANDLER names. Then it runs a loop: it
+// asks for an event, calls the handler, and posts the result.
 //
 //   https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
 //   https://docs.aws.amazon.com/lambda/latest/dg/nodejs-handler.html
 //
-// With AWS_LAMBDA_MAX_CONCURRENCY=N it goes round N times at once: handlers
-// interleave where they await. Everything here is Node.js's own library.
+// With AWS_LAMBDA_MAX_CONCURRENCY=N it runs N loops at once: handlers
+// interleave where they await. It uses only Node.js's own library.
 'use strict';
 
-// Node.js brings its own library compiled for V8's default flags. Under any other flag it
-// compiles all that is loaded anew, which is 10 ms of each start. That of the heap's size
-// counts when the process begins, and later for workers only; so it is taken back while
-// things are loaded, and the heap keeps its bound.
+// Node.js ships its own library compiled for V8's default flags. With any other flag set, it
+// recompiles everything that it loads, which takes 10 ms of each start. The flag for the size
+// of the heap takes effect when the process starts, and afterwards only for workers. So it is
+// reset to the default while modules are loaded, and the heap keeps its limit.
 const v8 = require('node:v8');
 const heapFlag = process.execArgv.find((flag) => flag.startsWith('--max-old-space-size='));
 if (heapFlag) v8.setFlagsFromString('--max-old-space-size=0'); // the default
@@ -33,7 +33,7 @@ const places = Math.max(1, Number.parseInt(env.AWS_LAMBDA_MAX_CONCURRENCY, 10) |
 const [host, port] = env.AWS_LAMBDA_RUNTIME_API.split(':');
 const agent = new http.Agent({ keepAlive: true, maxSockets: places * 2 });
 
-// request begins a call. Its answer is { status, headers, body }.
+// request starts a call. The call's answer resolves to { status, headers, body }.
 function request(method, where, headers = {}) {
   const call = http.request({ agent, host, port, method, path: '/2018-06-01/runtime' + where, headers });
   const answer = new Promise((resolve, reject) => {
@@ -47,7 +47,7 @@ function request(method, where, headers = {}) {
       }));
     });
   });
-  answer.catch(() => {}); // whoever awaits it sees the error, too
+  answer.catch(() => {}); // code that awaits it also sees the error
   return { call, answer };
 }
 
@@ -62,9 +62,9 @@ function post(where, body, headers) {
   return send('POST', where, { 'Content-Type': 'application/json', 'Content-Length': bytes.length, ...headers }, bytes);
 }
 
-/* ---- Errors, as AWS writes them ---- */
+/* ---- Errors, in AWS's form ---- */
 
-// named makes an error of a type that AWS has a name for.
+// named returns an error of a type that AWS has a name for.
 function named(type, message, cause) {
   const error = new Error(message, { cause });
   error.name = type;
@@ -72,7 +72,7 @@ function named(type, message, cause) {
   return error;
 }
 
-// traceOf gives the lines of a stack down to the handler; what is below is this file.
+// traceOf returns the lines of a stack down to the handler. The frames below belong to this file.
 function traceOf(error) {
   const lines = String(error.stack ?? '').split('\n');
   const own = lines.findIndex((line) => line.includes(__filename));
@@ -86,7 +86,7 @@ function errorBody(error) {
   return { errorType: typeof error, errorMessage: String(error), trace: [] };
 }
 
-// postError tells of an error; it never fails.
+// postError reports an error to the Runtime API. It never fails.
 async function postError(where, error) {
   const body = errorBody(error);
   console.error(`${where === '/init/error' ? 'Init' : 'Invoke'} Error`, JSON.stringify(body));
@@ -94,20 +94,20 @@ async function postError(where, error) {
   try {
     await post(where, JSON.stringify(body), { 'Lambda-Runtime-Function-Error-Type': type });
   } catch {
-    // Nobody is there to be told.
+    // The Runtime API cannot be reached.
   }
 }
 
-/* ---- The lines of console ---- */
+/* ---- Output of console ---- */
 
-const current = new AsyncLocalStorage(); // the invocation that the code running now belongs to
+const current = new AsyncLocalStorage(); // the invocation to which the running code belongs
 
-// Lines have AWS's form: time, request id, level, text. What would be several
-// lines stays one, as it does in AWS's logs.
+// patchConsole makes console write lines in AWS's form: time, request id, level,
+// text. A text of several lines stays on one line, as in AWS's logs.
 function patchConsole() {
   const levels = { trace: 'TRACE', debug: 'DEBUG', log: 'INFO', info: 'INFO', warn: 'WARN', error: 'ERROR' };
   const order = ['TRACE', 'DEBUG', 'INFO', 'WARN', 'ERROR', 'FATAL'];
-  const least = order.indexOf(env.AWS_LAMBDA_LOG_LEVEL?.toUpperCase()); // -1 where all are wanted
+  const least = order.indexOf(env.AWS_LAMBDA_LOG_LEVEL?.toUpperCase()); // -1 if all levels are wanted
   const json = env.AWS_LAMBDA_LOG_FORMAT === 'JSON';
   for (const [name, level] of Object.entries(levels)) {
     if (order.indexOf(level) < least) {
@@ -127,7 +127,7 @@ function patchConsole() {
   }
 }
 
-/* ---- Streamed answers ---- */
+/* ---- Streamed responses ---- */
 
 const STREAMING = Symbol.for('aws.lambda.runtime.handler.streaming');
 const PRELUDE_TYPE = 'application/vnd.awslambda.http-integration-response';
@@ -139,7 +139,7 @@ globalThis.awslambda = {
     return handler;
   },
   HttpResponseStream: {
-    // from puts status and header fields before a body.
+    // from puts a status and header fields before the body.
     from(stream, prelude) {
       stream.setContentType(PRELUDE_TYPE);
       stream.prelude = prelude;
@@ -148,8 +148,8 @@ globalThis.awslambda = {
   },
 };
 
-// ResponseStream is the body of an answer. The answer begins with the first
-// bytes; until then an error can still stand for all of it.
+// ResponseStream is the body of a streamed response. The response begins with
+// the first bytes. Until then, an error can still replace all of it.
 class ResponseStream extends Writable {
   constructor(id, highWaterMark) {
     super({ highWaterMark });
@@ -189,7 +189,7 @@ class ResponseStream extends Writable {
     this.sent.answer.then(() => done(), done);
   }
 
-  // fail ends an answer that has begun with an error, which follows it as trailers.
+  // fail ends a response that has begun. The error follows the body as trailers.
   async fail(error) {
     const body = errorBody(error);
     console.error('Invoke Error', JSON.stringify(body));
@@ -225,15 +225,16 @@ function contextOf(headers) {
   };
 }
 
-// idle are called when nothing is left to be done in this process: then a
-// handler that said nothing has ended, and one that has called back may answer.
+// The functions in idle are called when this process has nothing left to do.
+// Then a handler that gave no result has ended, and the result of one that has
+// called back may be sent.
 const idle = new Set();
 process.on('beforeExit', () => {
   for (const done of [...idle]) done();
 });
 
-// called gives the result of a handler of any form: async, by a callback, or
-// neither. One that has nothing left to do has ended, and its result is null.
+// called returns the result of a handler of any form: async, with a callback, or
+// neither. A handler that has nothing left to do has ended, and its result is null.
 function called(handler, event, context) {
   return new Promise((resolve, reject) => {
     let over = false;
@@ -247,7 +248,7 @@ function called(handler, event, context) {
         else resolve(result);
       };
       idle.delete(quiet);
-      // With several places the process is never idle, for it waits for events.
+      // With several places the process is never idle, because it waits for events.
       if (error || now || places > 1 || !context.callbackWaitsForEmptyEventLoop) end();
       else idle.add(end);
     };
@@ -298,12 +299,12 @@ async function stream(handler, event, context) {
     idle.add(quiet);
     body.on('close', () => idle.delete(quiet));
   });
-  ended.catch(() => {}); // it is awaited below, where the handler has not failed before
+  ended.catch(() => {}); // it is awaited below, unless the handler fails first
   try {
     await handler(event, body, context);
     await ended;
   } catch (error) {
-    if (body.writableFinished) console.error('Invoke Error', JSON.stringify(errorBody(error))); // the answer has gone
+    if (body.writableFinished) console.error('Invoke Error', JSON.stringify(errorBody(error))); // the response has been sent
     else if (body.sent) await body.fail(error);
     else {
       body.destroy();
@@ -316,7 +317,7 @@ async function round(handler) {
   const { headers, body } = await send('GET', '/invocation/next');
   const id = headers['lambda-runtime-aws-request-id'];
   const trace = headers['lambda-runtime-trace-id'];
-  if (places === 1 && trace) env._X_AMZN_TRACE_ID = trace; // with several it is context.xRayTraceId alone
+  if (places === 1 && trace) env._X_AMZN_TRACE_ID = trace; // with several places only context.xRayTraceId has it
   await current.run({ id }, async () => {
     let event, context;
     try {
@@ -337,17 +338,17 @@ async function round(handler) {
 
 /* ---- Finding the handler ---- */
 
-// locate gives the file of a module, as AWS's runtime looks for it.
+// locate returns the file of a module, which it looks up as AWS's runtime does.
 function locate(module) {
   for (const suffix of ['', '.js', '.mjs', '.cjs']) {
     const file = module + suffix;
     if (fs.statSync(file, { throwIfNoEntry: false })?.isFile()) return file;
   }
-  // A package, as a wrapper of an agent is one.
+  // It is a package, as the wrapper of an agent is.
   return require.resolve(path.relative(env.LAMBDA_TASK_ROOT, module), { paths: [env.LAMBDA_TASK_ROOT, ...(env.NODE_PATH ?? '').split(path.delimiter)] });
 }
 
-// isESModule tells whether import must load the file.
+// isESModule reports whether the file must be loaded with import.
 function isESModule(file) {
   if (file.endsWith('.mjs')) return true;
   if (!file.endsWith('.js')) return false;
@@ -393,10 +394,10 @@ async function load(name) {
 
 /* ---- The life of the process ---- */
 
-const running = new Set(); // ids of invocations that have not been answered
+const running = new Set(); // ids of invocations that have not been answered yet
 
-// fatal ends the process by an error that nobody has caught. It is the answer
-// to what was being done.
+// fatal ends the process because of an error that no code has caught. The error
+// is reported for all running invocations, or as an init error if none runs.
 function fatal(status, error) {
   const told = running.size > 0
     ? [...running].map((id) => current.run({ id }, () => postError(`/invocation/${id}/error`, error)))
@@ -421,7 +422,7 @@ async function main() {
       for (;;) await round(handler);
     }));
   } catch {
-    process.exit(1); // the Runtime API has ended, or has refused an answer: so does this instance
+    process.exit(1); // the Runtime API has ended or refused a response, so this instance ends
   }
 }
 

@@ -1,14 +1,14 @@
-"""What stands between AWS Lambda's Runtime API and a handler written in Python.
+"""Connects AWS Lambda's Runtime API to a handler written in Python.
 
-It imports the handler that _HANDLER names, and then goes round: it asks for an
-event, calls the handler, and posts what comes of it.
+It imports the handler that _HANDLER names. Then it runs a loop: it asks for an
+event, calls the handler, and posts the result.
 
   https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
   https://docs.aws.amazon.com/lambda/latest/dg/python-handler.html
 
-One process answers one event at a time, as on AWS: what should run beside runs
-in another process. Everything here is Python's own library, and little of it,
-for each import is part of a cold start.
+One process answers one event at a time, as on AWS. Events at the same time go
+to other processes. It uses only Python's own library, and little of it, because
+each import adds to the cold start.
 """
 
 import importlib
@@ -24,7 +24,7 @@ BASE = "/2018-06-01/runtime"
 
 
 class RuntimeAPI:
-    """Speaks just enough of HTTP/1.1 on one connection that stays open."""
+    """Speaks as much of HTTP/1.1 as is needed, on one connection that stays open."""
 
     def __init__(self, address):
         self.address = address
@@ -34,7 +34,7 @@ class RuntimeAPI:
         self.reader = self.socket.makefile("rb")
 
     def call(self, method, path, body=b"", fields=()):
-        """Gives the header fields, by their names in lower case, and the body of the answer."""
+        """Returns the header fields of the response, by their names in lower case, and its body."""
         head = ["%s %s%s HTTP/1.1" % (method, BASE, path), "Host: " + self.address]
         head += ["%s: %s" % field for field in fields]
         if method == "POST":
@@ -107,11 +107,11 @@ class Failure(Exception):
         self.kind, self.trace = kind, list(trace)
 
 
-current_id = None  # of the event that is being answered
+current_id = None  # the request id of the event that is being answered
 
 
 class Lines(logging.Handler):
-    """Writes the lines of the module logging in AWS's form, with the id of the request."""
+    """Writes the records of the module logging as lines in AWS's form, with the request id."""
 
     def emit(self, record):
         record.aws_request_id = current_id or ""
@@ -148,7 +148,7 @@ def set_up_logging():
 
 
 def error_body(error):
-    """Gives an exception as AWS writes it, without the frames of this file."""
+    """Returns an exception in AWS's form, without the frames of this file."""
     if isinstance(error, Failure):
         body = {"errorMessage": str(error), "errorType": error.kind, "stackTrace": error.trace}
     else:
@@ -188,7 +188,7 @@ def load(name):
 
 
 def plain(value):
-    """Makes JSON of what json does not know: decimals, as DynamoDB's client gives them."""
+    """Converts values that json does not support: decimals, which DynamoDB's client returns."""
     if type(value).__name__ == "Decimal":
         return float(value)
     raise TypeError("Object of type %s is not JSON serializable" % type(value).__name__)
@@ -208,8 +208,8 @@ def answer(handler, headers, body):
 
 
 def restore(api):
-    """Calls what was registered by AWS's snapshot_restore_py, before and after a snapshot that is none."""
-    hooks = sys.modules.get("snapshot_restore_py")  # which the function has imported, if it uses it
+    """Calls the hooks registered with AWS's snapshot_restore_py, as if before and after a snapshot. None is taken."""
+    hooks = sys.modules.get("snapshot_restore_py")  # loaded only if the function has imported it
     try:
         for function, positional, named in reversed(list(hooks.get_before_snapshot()) if hooks else []):
             function(*positional, **named)
@@ -246,7 +246,7 @@ def go_round(api, handler):
 
 def main():
     sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")
-    sys.path[0] = os.environ["LAMBDA_TASK_ROOT"]  # in the place of this file's folder
+    sys.path[0] = os.environ["LAMBDA_TASK_ROOT"]  # replaces this file's folder
     api = RuntimeAPI(os.environ["AWS_LAMBDA_RUNTIME_API"])
     set_up_logging()
     try:
@@ -264,4 +264,4 @@ if __name__ == "__main__":
     try:
         main()
     except ConnectionError:
-        sys.exit(1)  # the Runtime API has ended, and so does this instance
+        sys.exit(1)  # the Runtime API has ended, so this instance ends
