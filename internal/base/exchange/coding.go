@@ -50,7 +50,7 @@ func Decoded(head Head, body io.Reader, length, most int64) (plain io.Reader, pl
 }
 
 // ReadDecoded is ReadBody for the body of r without its content coding. The limit most applies both to the encoded and
-// to the decoded body. A mistake of the client is returned as a fault.
+// to the decoded body. A coding that is not supported, or a body that is not in its coding, is returned as a fault.
 func ReadDecoded(r *http.Request, most int64) ([]byte, error) {
 	body, length, err := Decoded(RequestHead(r), r.Body, r.ContentLength, most)
 	switch {

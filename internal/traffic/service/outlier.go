@@ -103,7 +103,7 @@ func (n *outcomes) clear() {
 }
 
 // eject ejects an endpoint, unless too many are ejected already. An endpoint that lost connections is checked at once,
-// and taken back once that check is good.
+// if it has checks, and taken back once they are good.
 func (s *Service) eject(e *state, why string, connections bool) {
 	s.setting.Lock()
 	defer s.setting.Unlock()
@@ -118,8 +118,9 @@ func (s *Service) eject(e *state, why string, connections bool) {
 	s.rebuildSoon()
 }
 
-// mayEject reports whether e may be ejected: at least one endpoint must be left, and at most the configured share of
-// them may be ejected, but always one. Endpoints that are not asked anyway do not count. s.setting is locked.
+// mayEject reports whether e may be ejected: it must be healthy, at least one other endpoint must be left, and no more
+// than the configured share of them may be ejected at once, or one if that share is less than one. Endpoints that are
+// not asked anyway do not count. s.setting is locked.
 func (s *Service) mayEject(e *state) bool {
 	all, out, is := 0, 0, false
 	endpoints := s.set.Load().endpoints

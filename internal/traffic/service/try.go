@@ -44,7 +44,7 @@ type call struct {
 
 	passed int32 // how many of the tried endpoints were passed over; see passesOver
 	paid   int32 // further tries that count
-	free   bool  // the last further try did not count; the next counts only at an endpoint that was tried
+	free   bool  // the last try was passed over: the next counts only at an endpoint that was tried
 
 	keyed, hasKey bool
 
@@ -214,7 +214,7 @@ func (c *call) after(failed error) (*endpoint, error) {
 		return e, nil
 	}
 	c.service.pool.Done(&e.state.load)
-	if refused(failed) || c.free && !c.pays() { // a pause does not help a refused address; a free try has no endpoint left
+	if refused(failed) || c.free && !c.pays() { // no pause helps a refused address; a repeated try counts
 		return nil, c.explain(failed)
 	}
 	return c.pause(before, n)

@@ -36,7 +36,7 @@ func appendField(out []byte, name, value string) []byte {
 	if !field.IsName(name) {
 		return out
 	}
-	if n := len(value); n > 0 && (value[0] <= ' ' || value[n-1] <= ' ') { // rare, and Trim is slow to begin
+	if n := len(value); n > 0 && (value[0] <= ' ' || value[n-1] <= ' ') { // rare; Trim first looks at all of its cutset
 		value = strings.Trim(value, " \t\r\n")
 	}
 	out = appendLine(out, name, value)

@@ -72,18 +72,18 @@ func (c *cohort) now() time.Duration { return time.Since(c.start) }
 
 func (c *cohort) isDue(at time.Duration) bool { return int64(at) >= c.due.Load() }
 
-// longestStage is how long a goroutine may run before it waits, on average, for waiting to pay. mostLong is the share
-// of looks that may find longer runs: a single one may mean that another process had the processor. memory is the
-// weight that past looks still have one tick later.
+// longestStage is how long a goroutine may run on average, until it waits, for it to pay to wait for it. Only in less
+// than the share mostLong of the looks may goroutines run for longer: in a single look, another process may have had
+// the processor. memory is the weight that past looks still have one tick later.
 const (
 	longestStage = 50 * time.Microsecond
 	mostLong     = 0.4
 	memory       = 0.75
 )
 
-// judge updates the decision: ready goroutines were in the queue, and it took took until each had had its turn. since
-// is the time since the previous look. If some goroutines run for long, as in a TLS handshake, goroutines with little
-// work would wait for them again and again.
+// judge updates the decision after a look at the queue: ready is how many goroutines were in it, took how long it was
+// until each had had its turn, and since the time since the previous look. If some goroutines run for long, as in a TLS
+// handshake, goroutines with little work would wait for them again and again.
 func (c *cohort) judge(ready int, took time.Duration, processors int, since time.Duration) {
 	stays := math.Pow(memory, min(1, since.Seconds()/tick.Seconds())) // one look never decides alone
 	c.ready = stays*c.ready + (1-stays)*float64(ready)

@@ -123,8 +123,8 @@ func (s *Server) hasPorter() bool {
 	return true
 }
 
-// unpark takes c back from the porter. c then rests, and the caller must have a goroutine wait for it. The caller must
-// hold mu.
+// unpark takes c back from the porter. c then rests, or still lingers, and the caller must have a goroutine attend to
+// it. The caller must hold mu.
 func (s *Server) unpark(c *Conn) {
 	if s.parked[c.fd] == c {
 		delete(s.parked, c.fd)

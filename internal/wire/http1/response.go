@@ -594,7 +594,7 @@ func (w *response) give() {
 	w.mu.Unlock()
 }
 
-// Hijack gives the connection to the handler, with what was received and not read yet.
+// Hijack hands the connection over to the handler, with what was received and not read yet.
 func (w *response) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if w.hijacked {
 		return nil, nil, http.ErrHijacked

@@ -56,7 +56,7 @@ func (p *Parcel) Token(f *os.File) { p.token = f }
 // Close closes the copies.
 func (p *Parcel) Close() {
 	for _, fd := range p.fds {
-		_ = unix.Close(fd) // it has nothing to lose
+		_ = unix.Close(fd) // nothing is lost with it
 	}
 	p.fds, p.names = nil, nil
 }

@@ -21,8 +21,8 @@ var noSYN = []unix.SockFilter{
 
 // Quiet makes a listener take no further connections, before it is closed: what is in its queue when it is closed could
 // be reset by the kernel. Clients that connect meanwhile try again (TCP) or are refused, and find it closed. Waiting
-// returns what waits in its queue. The error is errors.ErrUnsupported for a listener that others listen on too, and
-// must go on listening on; nothing has happened then.
+// returns what waits in its queue. The error is errors.ErrUnsupported for a socket that others hold too, such as a
+// service manager, and that must go on listening; nothing has happened then.
 func Quiet(l net.Listener) error {
 	switch l := l.(type) {
 	case *net.TCPListener:

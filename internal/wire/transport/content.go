@@ -84,8 +84,9 @@ func (c *content) Read(p []byte) (int, error) {
 	return c.ReadCloser.Read(p)
 }
 
-// severed is called when the connection is lost. If a response has begun, the cause may be the end of the response. A
-// Read that waits while nothing was sent goes on: net/http checks whether there is any content, and not for long.
+// severed is called when the connection is lost. It does nothing if a response has begun, because the cause may be the
+// end of that response. A Read that waits while nothing was sent goes on: net/http checks whether there is any content,
+// and not for long.
 func (c *content) severed(conn *countedConn, err error) {
 	if c.attempt.answered.Load() {
 		return

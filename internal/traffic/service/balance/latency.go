@@ -132,7 +132,7 @@ func (l *latency) average(at uint32, took float32) {
 		left := fade(seen, at)
 		took = v*left + took*(1-left)
 	}
-	l.word.CompareAndSwap(word, pack(max(took, least), at)) // if another was first, one answer may be lost
+	l.word.CompareAndSwap(word, pack(max(took, least), at)) // if another was first, this one is lost, which is harmless
 }
 
 // seen returns the last stored value, or 0 if there is none.

@@ -15,7 +15,7 @@ import (
 	"strings"
 )
 
-// Request is one request that was read whole.
+// Request is one request that was read completely.
 type Request struct {
 	Method, Target string // the target in origin-form
 	Minor          string // "0" or "1"
@@ -24,7 +24,7 @@ type Request struct {
 	Body           string
 }
 
-// ErrMalformed is what Read ends with when the grammar is broken.
+// ErrMalformed is the error with which Read ends when the grammar is broken.
 var ErrMalformed = errors.New("malformed")
 
 const (
@@ -46,9 +46,9 @@ var (
 	chunkLine   = regexp.MustCompile(`^([0-9A-Fa-f]{1,15})((?:;` + word + `(?:=(?:` + word + `|"(?:[\t\x20\x21\x23-\x5b\x5d-\x7e]|\\[\t\x20-\x7e])*"))?)*)$`)
 )
 
-// Read reads requests until raw ends or the grammar is broken. It gives those
-// that are whole and valid, and what follows them, with io.EOF when that is
-// nothing, io.ErrUnexpectedEOF when it is the beginning of a request, or ErrMalformed.
+// Read reads requests until raw ends or the grammar is broken. It returns the requests that are complete and valid, and
+// what follows them, with io.EOF if that is nothing, io.ErrUnexpectedEOF if it is the beginning of a request, or
+// ErrMalformed.
 func Read(raw []byte) (requests []Request, rest []byte, err error) {
 	r := &reader{text: latin1(raw)}
 	for {
@@ -112,7 +112,7 @@ func (r *reader) request() (Request, error) {
 	return request, err
 }
 
-// line gives the next line without CR LF.
+// line returns the next line without CR LF.
 func (r *reader) line() (string, error) {
 	line, rest, found := strings.Cut(r.text, "\n")
 	if !found {
@@ -181,7 +181,7 @@ func (r *reader) fields() ([][2]string, error) {
 	}
 }
 
-// managedNames are those that must not come in another spelling.
+// managedNames are the names of fields that must not come in another spelling.
 const managedNames = " connection content-encoding content-length content-type expect http2-settings keep-alive " +
 	"proxy-authorization proxy-connection transfer-encoding cf-connecting-ip fastly-client-ip true-client-ip " +
 	"x-client-ip x-cluster-client-ip x-real-ip x-request-id x-http-method-override x-http-method x-method-override x-original-host x-original-url " +
@@ -195,7 +195,7 @@ func alias(name string) bool {
 	return strings.HasPrefix(folded, "x-forwarded") || strings.Contains(managedNames, " "+folded+" ")
 }
 
-// Values gives all values of a field, whose name is written in lower case.
+// Values returns all values of a field, whose name is written in lower case.
 func (q *Request) Values(name string) []string {
 	var values []string
 	for _, field := range q.Fields {
@@ -206,7 +206,7 @@ func (q *Request) Values(name string) []string {
 	return values
 }
 
-// Closes tells whether the client ends the connection with this request.
+// Closes reports whether the client ends the connection with this request.
 func (q *Request) Closes() bool {
 	options := strings.ToLower(strings.Join(q.Values("connection"), ","))
 	return strings.Contains(options, "close") || q.Minor == "0" && !strings.Contains(options, "keep-alive")
@@ -268,7 +268,7 @@ func (r *reader) body(q Request) (string, error) {
 	return r.take(length)
 }
 
-// take gives the next n bytes.
+// take returns the next n bytes.
 func (r *reader) take(n int64) (string, error) {
 	runes := []rune(r.text)
 	if int64(len(runes)) < n {
