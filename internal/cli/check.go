@@ -16,7 +16,7 @@ import (
 func checkCommand(s Streams) *cobra.Command {
 	return &cobra.Command{
 		Use:   "check CONFIG",
-		Short: "Tell everything that is wrong with a config, offline and without its secrets.",
+		Short: "Report all problems of a config, offline and without its secrets.",
 		Example: `  weir check weir.yaml
   weir check examples/shop`,
 		Args: args(1, 1, "one file or folder"),
@@ -28,7 +28,7 @@ func checkCommand(s Streams) *cobra.Command {
 			c := checked.Config
 			if failed := expect.Problems(expect.Run(compiled, c.Tests)); len(failed) > 0 {
 				s.tell(failed, checked.Sources)
-				_, _ = fmt.Fprintf(s.Err, "%s of %d failed\n", count(len(failed), "test"), len(c.Tests))
+				_, _ = fmt.Fprintf(s.Err, "%d of %s failed\n", len(failed), count(len(c.Tests), "test"))
 				return errSaid
 			}
 			tests := ""

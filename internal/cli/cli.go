@@ -86,14 +86,14 @@ func newRoot(version string, s Streams) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "weir",
 		Short: "An API gateway with service discovery built in, for functions and services.",
-		Long: `Weir routes requests to functions and services, from one file and in one binary.
+		Long: `Weir routes requests to functions and services, with one binary and one config.
 
-The first minute:
-  weir run http://localhost:9000     a proxy in one line
-  weir dev                           run the functions of this folder, live
-  weir init                          write weir.yaml, a commented file to start from
-  weir run weir.yaml                 serve it on 127.0.0.1:8080, admin on 127.0.0.1:8081
-  weir explain weir.yaml GET /hello  why a request gets the answer it gets`,
+First steps:
+  weir run http://localhost:9000     be a proxy for a URL
+  weir dev                           run the functions of this folder, and reload changes
+  weir init                          write weir.yaml, a commented config to start from
+  weir run weir.yaml                 serve it on 127.0.0.1:8080, admin API on 127.0.0.1:8081
+  weir explain weir.yaml GET /hello  show why a request gets its response`,
 		Version:       version,
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -144,7 +144,7 @@ func noEmptyFlags(c *cobra.Command, _ []string) (err error) {
 	c.Flags().Visit(func(f *pflag.Flag) {
 		if f.Value.Type() == "string" && f.Value.String() == "" && f.Name != "data" && err == nil {
 			what, usage := pflag.UnquoteUsage(f)
-			err = usageError{fmt.Errorf("--%s \"\" says nothing: leave it out, or write --%[1]s %s (%s)", f.Name, strings.ToUpper(what), usage)}
+			err = usageError{fmt.Errorf("--%s \"\" is empty: leave it out, or write --%[1]s %s (%s)", f.Name, strings.ToUpper(what), usage)}
 		}
 	})
 	return err

@@ -35,15 +35,15 @@ func devCommand(version string, s Streams) *cobra.Command {
 		Short: "Run a folder of functions, or a config, while you work on it.",
 		Long: `Run a folder of functions, or a config, while you work on it.
 
-A folder with a weir.yaml is served as that says. In any other, what can be run is a
-function: the folder itself, at every path, or else each of its folders (what lies in
-its folder functions, where there is one) at the paths below its name. --print
-writes that down as a weir.yaml to go on from.
+If the folder has a weir.yaml, dev serves it. Otherwise it serves the functions that it
+finds: the folder itself, at every path, if it can be run; else each of its subfolders
+(or those of its folder "functions", if there is one), at the paths below its name.
+--print writes this as a weir.yaml to continue from.
 
-Requests, and what functions put out, are shown as they come. What you save is
-served at once: a config, another function, and the code of one, whose new version
-takes over when it is ready. Clients are told all there is to know of what went wrong.
-Only this machine can connect, nothing is kept, and Ctrl-C ends everything.`,
+Requests and the output of functions are shown as they come. Changes that you save are
+served at once: a config, a new function, or the code of a function, whose new version
+takes over when it is ready. Clients get all details of an error. Only this machine can
+connect, nothing is kept, and Ctrl-C ends everything.`,
 		Example: `  weir dev
   weir dev functions/orders
   weir dev examples/shop --listen :9090
@@ -64,10 +64,10 @@ Only this machine can connect, nothing is kept, and Ctrl-C ends everything.`,
 		},
 	}
 	flags := c.Flags()
-	flags.StringArrayVar(&in.Listen, "listen", nil, "`address` instead of the config's first one, or NAME=ADDRESS for another")
-	flags.StringVar(&in.Admin, "admin", "", "`address` of the admin API instead of the config's, or off")
-	flags.BoolVar(&show, "print", false, "print the weir.yaml of the functions that are found, and end")
-	flags.StringVar(&level, "log", "info", "least `level` that is logged: debug, info, warn, error")
+	flags.StringArrayVar(&in.Listen, "listen", nil, "`address` to listen on instead of the config's first one, or NAME=ADDRESS for another")
+	flags.StringVar(&in.Admin, "admin", "", "`address` of the admin API instead of the config's, or off to disable it")
+	flags.BoolVar(&show, "print", false, "print the weir.yaml of the functions found, and exit")
+	flags.StringVar(&level, "log", "info", "lowest `level` to log: debug, info, warn, error")
 	return c
 }
 
@@ -122,7 +122,7 @@ func (s Streams) dev(version string, in source.Input, level *slog.LevelVar) erro
 func temporaryQueue(log *slog.Logger) (q *queue.Queue, remove func(), err error) {
 	folder, err := os.MkdirTemp("", "weir-dev-*")
 	if err != nil {
-		return nil, nil, fmt.Errorf("folder for what is sent later: %w", err)
+		return nil, nil, fmt.Errorf("temporary folder for async requests: %w", err)
 	}
 	if q, err = queue.New(queue.Options{Folder: filepath.Join(folder, queueName), Log: log}); err != nil {
 		return nil, nil, errors.Join(err, os.RemoveAll(folder))
@@ -188,7 +188,7 @@ func firstFree(from int) (net.Listener, error) {
 			return l, nil
 		}
 	}
-	return nil, fmt.Errorf("no port is free from %d on; name one with --listen: %w", from, err)
+	return nil, fmt.Errorf("no free port found from %d on; name one with --listen: %w", from, err)
 }
 
 // started prints what is served.
@@ -204,7 +204,7 @@ func (d *developer) changed(a *app.App, report follow.Report, err error) {
 	d.failed = err != nil
 	switch {
 	case err != nil:
-		d.out.write(now + d.out.paint(red, "the change cannot be served; what was there before is") + "\n")
+		d.out.write(now + d.out.paint(red, "the change cannot be served; the previous config still is") + "\n")
 		d.tell(report.Problems, report.Sources)
 		if len(report.Problems) == 0 {
 			d.out.write("    " + err.Error() + "\n")
@@ -217,7 +217,7 @@ func (d *developer) changed(a *app.App, report follow.Report, err error) {
 		d.tell(report.Problems, report.Sources)
 		d.summary(a, report.Changes)
 	case before:
-		d.out.write(now + d.out.paint(green, "what is served is what the files say again") + "\n")
+		d.out.write(now + d.out.paint(green, "the files match the served config again") + "\n")
 	}
 }
 

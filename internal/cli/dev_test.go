@@ -190,13 +190,13 @@ func TestDevShowsWhatBecomesOfAConfig(t *testing.T) {
 	p.until("GET /a/{id}   respond")
 	p.until("curl " + url + "/a/1")
 	write(strings.Replace(text, "respond:A", "{ too: respond:A }", 1))
-	p.until("the change cannot be served; what was there before is")
+	p.until("the change cannot be served; the previous config still is")
 	p.until(`unknown key "too"`)
 	if got := body(t, url+"/a/1"); got != "A" {
 		t.Errorf("meanwhile it answers %s", got)
 	}
 	write(text)
-	p.until("what is served is what the files say again")
+	p.until("the files match the served config again")
 	write(text + "  GET /b: respond:B\n")
 	p.until("added routes GET /b")
 	p.until("curl " + url + "/b")

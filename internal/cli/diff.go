@@ -20,15 +20,16 @@ func diffCommand(s Streams) *cobra.Command {
 	var o operator
 	c := &cobra.Command{
 		Use:   "diff [BEFORE] AFTER",
-		Short: "Tell which routes and other elements differ between two configs.",
-		Long: `Tell which routes and other elements of two configs differ, by their long form: what
-says the same in another way or another place is no difference. A config is a file
-or folder, running for what a gateway serves, or the digest of one that it has
-served; BEFORE is running unless told. The texts of secrets are not compared, their
-references are. The exit code is 3 where there are differences.`,
-		Example: `  weir diff weir.yaml                 what would change if the gateway read it
+		Short: "Show which routes and other elements differ between two configs.",
+		Long: `Show which routes and other elements differ between two configs. Their long forms are
+compared, so the same thing written in another way or another place is no difference.
+
+A config is a file or folder, "running" for what a gateway serves, or the digest of a
+config that it has served. BEFORE is "running" by default. Secrets are compared by their
+references, not by their values. The exit code is 3 if there are differences.`,
+		Example: `  weir diff weir.yaml                 what would change if the gateway loaded it
   weir diff old.yaml weir.yaml
-  weir diff 5f2a running              what has changed since`,
+  weir diff 5f2a running              what has changed since that config`,
 		Args: args(1, 2, "one or two configs"),
 		RunE: func(_ *cobra.Command, given []string) error {
 			if len(given) == 1 {
@@ -74,7 +75,7 @@ func (s Streams) elements(o *operator, name string) (elements []config.Element, 
 	case isDigest.MatchString(name):
 		err = s.saidBy(o.ask("GET", "/v1/history/"+name+"?format=elements", &elements, nil))
 	default:
-		err = usageError{fmt.Errorf("%q is no file, no folder, no digest and not `running`", name)}
+		err = usageError{fmt.Errorf("%q is not a file, a folder, a digest or `running`", name)}
 	}
 	return elements, err
 }

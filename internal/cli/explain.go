@@ -23,11 +23,12 @@ func explainCommand(s Streams) *cobra.Command {
 	var data string
 	c := &cobra.Command{
 		Use:   "explain CONFIG METHOD URL",
-		Short: "Tell which route a request takes and why, without sending it.",
-		Long: `Tell which listener and route a request takes, why each near miss lost, the
-filters in their order and the backend. The decisions are made by the code that serves.
-CONFIG is a file or folder, or running for what a gateway serves: then it is known too
-which endpoints of a service would be asked, and why others are not.`,
+		Short: "Show which route a request takes and why, without sending it.",
+		Long: `Show which listener and route a request takes, why each near miss lost, the filters in
+their order, and the backend. The same code decides as when requests are served.
+
+CONFIG is a file or folder, or "running" for what a gateway serves. For "running" the
+output also says which endpoints of a service would be asked, and why others would not.`,
 		Example: `  weir explain weir.yaml GET /orders/1
   weir explain weir.yaml POST https://shop.dev/orders -H 'Content-Type: application/json'
   weir explain running GET /orders/1
@@ -61,13 +62,13 @@ which endpoints of a service would be asked, and why others are not.`,
 	}
 	o.flags(c)
 	flags := c.Flags()
-	flags.StringArrayVarP(&q.Headers, "header", "H", nil, "a header `field`, as \"Name: value\"; may be repeated")
-	flags.StringVarP(&data, "data", "d", "", "`text` of its body, @FILE, or - for standard input: of a batch, the parts are explained too")
-	flags.StringVar(&q.As, "as", "", "`caller`: a subject, or a JSON object of claims")
-	flags.StringVar(&q.Client, "client", "", "the `IP` address it comes from (default 127.0.0.1)")
-	flags.StringVar(&q.Socket, "socket", "", "the `socket` where it arrives, where there are several")
+	flags.StringArrayVarP(&q.Headers, "header", "H", nil, "header `field` of the request, as \"Name: value\"; may be repeated")
+	flags.StringVarP(&data, "data", "d", "", "`text` of the request's body, @FILE, or - for standard input; the parts of a batch are explained too")
+	flags.StringVar(&q.As, "as", "", "`caller` of the request: a subject, or a JSON object of claims")
+	flags.StringVar(&q.Client, "client", "", "`IP` address of the client (default 127.0.0.1)")
+	flags.StringVar(&q.Socket, "socket", "", "`socket` where the request arrives, if there are several")
 	flags.BoolVar(&asJSON, "json", false, "print JSON")
-	flags.BoolVar(&asDiagram, "diagram", false, "draw the composition that answers, as a flowchart for Mermaid")
+	flags.BoolVar(&asDiagram, "diagram", false, "print the composition that answers, as a Mermaid flowchart")
 	c.MarkFlagsMutuallyExclusive("json", "diagram")
 	return c
 }

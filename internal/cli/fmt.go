@@ -51,7 +51,7 @@ func fmtCommand(s Streams) *cobra.Command {
 		},
 	}
 	c.Flags().BoolVarP(&write, "write", "w", false, "write the result back to the file")
-	c.Flags().BoolVarP(&list, "list", "l", false, "only list files that would change, and fail if there are any")
+	c.Flags().BoolVarP(&list, "list", "l", false, "only list files that would change, and exit with 2 if there are any")
 	return c
 }
 

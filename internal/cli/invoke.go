@@ -47,23 +47,22 @@ func invokeCommand(s Streams) *cobra.Command {
 	i := invocation{flag: "--data"}
 	c := &cobra.Command{
 		Use:   "invoke NAME [[METHOD] PATH]",
-		Short: "Ask one function once, without a gateway.",
-		Long: `Start one function of a config, ask it once, print its answer and end it. What it
-puts out and how it went is on standard error.
+		Short: "Invoke one function once, without a gateway.",
+		Long: `Start one function of a config, invoke it once, print its answer and stop it. The
+function's output and a report of the call go to standard error.
 
-A lambda function gets --data as its payload as it is or, with a PATH, the event
-that the gateway makes of such a request, and its answer is shown as the response.
-Other functions get the request, or POST / with --data. Guards of routes are not
-asked.
+A lambda function gets --data as its payload, unchanged. With a PATH it gets the event
+that the gateway makes of such a request, and its answer is printed as the response.
+Other functions get the request, or POST / with --data. Guards of routes are skipped.
 
-The code is what lies on disk; a gateway that runs is not asked. The exit code is 1
-where the function fails, and 2 where the config or the command line is wrong.`,
+The code on disk runs; a running gateway is not involved. The exit code is 1 if the
+function fails, and 2 if the config or the command line is wrong.`,
 		Example: `  weir invoke orders --data '{"id": 7}'
   weir invoke orders --data @event.json
   weir invoke orders GET /orders/7 -H 'Accept: application/json' -i
   weir invoke orders --event http POST /orders --data '{"item": "tea"}'
   weir invoke -c examples/shop orders GET /orders/1`,
-		Args: args(1, 3, "the name of a function, and perhaps a method and a path"),
+		Args: args(1, 3, "the name of a function, and optionally a method and a path"),
 		RunE: func(c *cobra.Command, given []string) error {
 			i.name, i.given = given[0], c.Flags().Changed("data")
 			if err := i.request(given[1:]); err != nil {
@@ -78,10 +77,10 @@ where the function fails, and 2 where the config or the command line is wrong.`,
 	flags := c.Flags()
 	flags.StringVarP(&i.input, "config", "c", ".", "`file` or folder of the config, or a folder of functions")
 	flags.StringVarP(&i.data, "data", "d", "", "`text` of the payload or of the request's body, @FILE, or - for standard input")
-	flags.StringVarP(&i.event, "event", "e", "", "`kind` of the event, which is http, or a file with the payload")
-	flags.StringArrayVarP(&i.query.Headers, "header", "H", nil, "a header `field` of the request, as \"Name: value\"; may be repeated")
+	flags.StringVarP(&i.event, "event", "e", "", "`kind` of the event: http, or a file with the payload")
+	flags.StringArrayVarP(&i.query.Headers, "header", "H", nil, "header `field` of the request, as \"Name: value\"; may be repeated")
 	flags.StringVar(&i.query.As, "as", "", "`caller` of the request: a subject, or a JSON object of claims")
-	flags.BoolVarP(&i.head, "include", "i", false, "print the response's status and header too")
+	flags.BoolVarP(&i.head, "include", "i", false, "print the response's status and header fields too")
 	return c
 }
 
@@ -89,13 +88,13 @@ where the function fails, and 2 where the config or the command line is wrong.`,
 func (i *invocation) request(given []string) error {
 	switch {
 	case len(given) > 0 && i.event != "" && i.event != httpEvent:
-		return usageError{fmt.Errorf("--event %s is a payload, which has no method and no path; write --event http, or neither", i.event)}
+		return usageError{fmt.Errorf("--event %s is a payload, which has no method and no path; write --event http, or leave them out", i.event)}
 	case len(given) > 0 || i.event == httpEvent:
 		i.event = httpEvent
 	case len(i.query.Headers) > 0 || i.query.As != "" || i.head:
-		return usageError{errors.New("-H, --as and -i are about a request; name its path, as in `weir invoke " + i.name + " GET /`")}
+		return usageError{errors.New("-H, --as and -i apply to a request; name its path, as in `weir invoke " + i.name + " GET /`")}
 	case i.event != "" && i.given:
-		return usageError{errors.New("--event FILE and --data are both the payload; write one of them")}
+		return usageError{errors.New("--event FILE and --data both set the payload; use only one of them")}
 	case i.event != "":
 		i.data, i.given, i.flag = "@"+i.event, true, "--event"
 	}
@@ -153,7 +152,7 @@ func (s Streams) invoke(ctx context.Context, i invocation) error {
 		s.report(report)
 	}
 	if ctx.Err() != nil {
-		return fmt.Errorf("%w; the function was ended", errInterrupted)
+		return fmt.Errorf("%w; the function was stopped", errInterrupted)
 	}
 	return err
 }
@@ -220,7 +219,7 @@ func readData(ctx context.Context, open func() (io.ReadCloser, error)) ([]byte, 
 		return nil, context.Cause(ctx)
 	case r := <-done:
 		if r.err == nil && len(r.data) > mostData {
-			return nil, fmt.Errorf("it has more than %d bytes, which is the most that a function is given", mostData)
+			return nil, fmt.Errorf("it has more than %d bytes, the most that a function accepts", mostData)
 		}
 		return r.data, r.err
 	}
@@ -234,7 +233,7 @@ func (s Streams) ask(ctx context.Context, f *invoke.Function, cfg *config.Config
 		data = []byte("{}")
 	}
 	if !json.Valid(data) {
-		return invoke.Report{}, usageError{errors.New(i.flag + `: a payload is JSON, and this is none; a text has quotes of its own: --data '"text"'`)}
+		return invoke.Report{}, usageError{errors.New(i.flag + `: a payload must be JSON, and this is not; a string needs its own quotes: --data '"text"'`)}
 	}
 	report, err := f.Payload(ctx, data, s.answer)
 	if failure, ok := errors.AsType[*function.Failure](err); ok && failure.Body != nil {
@@ -270,7 +269,7 @@ func (s Streams) askRequest(ctx context.Context, f *invoke.Function, cfg *config
 		return invoke.Report{}, usageError{err}
 	}
 	if plan.Route == "" {
-		_, _ = fmt.Fprintln(s.Err, s.color(dim, "no route leads "+i.query.Method+" "+i.query.URL+" to "+i.name+", so it is sent as it is"))
+		_, _ = fmt.Fprintln(s.Err, s.color(dim, "no route leads "+i.query.Method+" "+i.query.URL+" to "+i.name+", so the request is sent unchanged"))
 	}
 	head := func(int, exchange.Head) {}
 	if i.head {

@@ -115,7 +115,7 @@ func TestInvoke(t *testing.T) {
 		"a crash":                {args: []string{"orders", "-d", `{"rawPath":"/crash"}`}, want: result{1, "", "about to crash"}},
 		"an error at its start":  {args: []string{"broken"}, want: result{1, `{"errorType":"Runtime.ImportModuleError","errorMessage":"no such module"}`, "weir: function-init-failed"}},
 		"a response":             {args: []string{"web", "/web/x?a=1", "-d", "body", "-i"}, want: result{0, "X-Agent: []\nX-Target: localhost/x?a=1\n\nbody", "REPORT RequestId: ID\tDuration: T\tInit Duration: T"}},
-		"data for requests":      {args: []string{"web", "-d", "body"}, want: result{0, "body", "no route leads POST / to web, so it is sent as it is"}},
+		"data for requests":      {args: []string{"web", "-d", "body"}, want: result{0, "body", "no route leads POST / to web, so the request is sent unchanged"}},
 		"a crash amid a request": {args: []string{"web", "/web/crash", "-i"}, want: result{1, "HTTP/1.1 502 Bad Gateway\n", "weir: function-crashed"}},
 		"one of an app":          {args: []string{"app/Returns", "/anywhere", "-i"}, want: result{0, "HTTP/1.1 202 Accepted\n", "REPORT"}},
 		"an app by its routes":   {args: []string{"app", "/api/returns"}, want: result{0, "returned", "REPORT"}},
@@ -123,14 +123,14 @@ func TestInvoke(t *testing.T) {
 		"no app":                 {args: []string{"web/x"}, want: result{2, "", `"x" names a function within "web"`}},
 		"an unknown name":        {args: []string{"order"}, want: result{2, "", `weir: there is no function "order"; did you mean "orders"?`}},
 		"a name far off":         {args: []string{"nothing-like-it"}, want: result{2, "", "there are: app, broken, orders, team/loud, web"}},
-		"no JSON":                {args: []string{"orders", "-d", "hello"}, want: result{2, "", `--data: a payload is JSON, and this is none`}},
-		"a file that is no JSON": {args: []string{"orders", "-e", "weir.yaml"}, want: result{2, "", `--event: a payload is JSON, and this is none`}},
+		"no JSON":                {args: []string{"orders", "-d", "hello"}, want: result{2, "", `--data: a payload must be JSON, and this is not`}},
+		"a file that is no JSON": {args: []string{"orders", "-e", "weir.yaml"}, want: result{2, "", `--event: a payload must be JSON, and this is not`}},
 		"no such file":           {args: []string{"orders", "-d", "@none.json"}, want: result{2, "", "weir: --data: open none.json"}},
 		"no such event":          {args: []string{"orders", "-e", "none.json"}, want: result{2, "", "weir: --event: open none.json"}},
 		"no such config":         {args: []string{"-c", "none.yaml", "orders"}, want: result{1, "", "none.yaml"}},
-		"a path and a payload":   {args: []string{"orders", "/x", "--event", "event.json"}, want: result{2, "", "write --event http, or neither"}},
+		"a path and a payload":   {args: []string{"orders", "/x", "--event", "event.json"}, want: result{2, "", "write --event http, or leave them out"}},
 		"a header and a payload": {args: []string{"orders", "-H", "A: b"}, want: result{2, "", "weir invoke orders GET /"}},
-		"two payloads":           {args: []string{"orders", "-e", "event.json", "-d", "{}"}, want: result{2, "", "write one of them"}},
+		"two payloads":           {args: []string{"orders", "-e", "event.json", "-d", "{}"}, want: result{2, "", "--event FILE and --data both set the payload; use only one of them"}},
 		"an ambiguous path":      {args: []string{"web", "/a/%2e%2e/b"}, want: result{2, "", "/a/%2e%2e/b: "}},
 		"no path":                {args: []string{"web", "GET", "x"}, want: result{2, "", `"x" is no URL`}},
 	} {
@@ -277,7 +277,7 @@ func TestAnInterruptedInvokeAnswersNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := weir.Wait(); err == nil || err.Error() != "exit status 130" || out.Len() != 0 || !strings.Contains(string(rest), "interrupted; the function was ended") {
+	if err := weir.Wait(); err == nil || err.Error() != "exit status 130" || out.Len() != 0 || !strings.Contains(string(rest), "interrupted; the function was stopped") {
 		t.Errorf("it ended with %v: %s%s", err, rest, out.String())
 	}
 }

@@ -33,12 +33,12 @@ func jobsCommand(s Streams) *cobra.Command {
 	var o operator
 	c := &cobra.Command{
 		Use:   "jobs",
-		Short: "List, try again, take back and forget what a running gateway sends later.",
-		Long: `List, try again, take back and forget the requests that a running gateway has taken to
-send them later (async). Dead letters are those that it has given up.`,
-		Example: `  weir jobs                              the newest ones
-  weir jobs list --state dead            dead letters
-  weir jobs retry --state dead           try all of them once more
+		Short: "List, retry, cancel and delete the jobs of a running gateway.",
+		Long: `List, retry, cancel and delete the jobs of a running gateway: requests that it has
+accepted and sends later (async). Dead letters are jobs that it has given up.`,
+		Example: `  weir jobs                              the newest jobs
+  weir jobs list --state dead            the dead letters
+  weir jobs retry --state dead           retry all dead letters
   weir jobs show 0d234ccf52430000...`,
 		Args: args(0, 0, "no arguments; its commands are list, show, retry, cancel and drop"),
 	}
@@ -47,9 +47,9 @@ send them later (async). Dead letters are those that it has given up.`,
 	c.RunE = list.RunE
 	c.Flags().AddFlagSet(list.Flags())
 	c.AddCommand(list, showJob(s, &o),
-		changeJobs(s, &o, change{"retry", "Try jobs once more that have ended, as if they were new.", "tried once more", http.MethodPost, "/retry", []queue.State{queue.Dead, queue.Failed, queue.Cancelled}}),
-		changeJobs(s, &o, change{"cancel", "Take jobs back that wait or are under way.", "taken back", http.MethodPost, "/cancel", []queue.State{queue.Queued, queue.Running}}),
-		changeJobs(s, &o, change{"drop", "Forget jobs that have ended.", "forgotten", http.MethodDelete, "", []queue.State{queue.Done, queue.Failed, queue.Dead, queue.Cancelled}}),
+		changeJobs(s, &o, change{"retry", "Retry jobs that have ended, as if they were new.", "queued again", http.MethodPost, "/retry", []queue.State{queue.Dead, queue.Failed, queue.Cancelled}}),
+		changeJobs(s, &o, change{"cancel", "Cancel jobs that are queued or running.", "cancelled", http.MethodPost, "/cancel", []queue.State{queue.Queued, queue.Running}}),
+		changeJobs(s, &o, change{"drop", "Delete jobs that have ended.", "deleted", http.MethodDelete, "", []queue.State{queue.Done, queue.Failed, queue.Dead, queue.Cancelled}}),
 	)
 	return c
 }
@@ -61,8 +61,8 @@ type picked struct {
 }
 
 func (p *picked) flags(c *cobra.Command) {
-	c.Flags().StringVar(&p.state, "state", "", "only those in this `state`: queued, running, done, failed, dead, cancelled")
-	c.Flags().StringVar(&p.lane, "route", "", "only those of this `route`")
+	c.Flags().StringVar(&p.state, "state", "", "only jobs in this `state`: queued, running, done, failed, dead, cancelled")
+	c.Flags().StringVar(&p.lane, "route", "", "only jobs of this `route`")
 }
 
 func (p *picked) query() string {
@@ -80,7 +80,7 @@ func listJobs(s Streams, o *operator) *cobra.Command {
 	var p picked
 	var asJSON bool
 	c := &cobra.Command{
-		Use: "list", Short: "List jobs, the newest first.", Args: args(0, 0, "no arguments"),
+		Use: "list", Short: "List jobs, newest first.", Args: args(0, 0, "no arguments"),
 		RunE: func(*cobra.Command, []string) error {
 			var found jobList
 			var raw []byte
@@ -95,14 +95,14 @@ func listJobs(s Streams, o *operator) *cobra.Command {
 		},
 	}
 	p.flags(c)
-	c.Flags().IntVar(&p.limit, "limit", 20, "how `many` at most")
+	c.Flags().IntVar(&p.limit, "limit", 20, "maximum `number` of jobs")
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return c
 }
 
 func (s Streams) jobs(found jobList) error {
 	w := tabwriter.NewWriter(s.Out, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(w, "ID\tSTATE\tATTEMPTS\tTAKEN\tWHAT\tREASON")
+	_, _ = fmt.Fprintln(w, "ID\tSTATE\tATTEMPTS\tCREATED\tWHAT\tREASON")
 	for _, j := range found.Jobs {
 		_, _ = fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\n", printable(j.ID), printable(j.State), j.Attempts, moment(j.Created), printable(j.About), printable(j.Reason))
 	}
@@ -118,7 +118,7 @@ func (s Streams) jobs(found jobList) error {
 func showJob(s Streams, o *operator) *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
-		Use: "show ID", Short: "Tell how one job stands.", Args: args(1, 1, "the id of a job"),
+		Use: "show ID", Short: "Show one job.", Args: args(1, 1, "the id of a job"),
 		RunE: func(_ *cobra.Command, given []string) error {
 			var j job
 			var raw []byte
@@ -155,8 +155,8 @@ func (s Streams) job(j job) {
 	line(j.Kind, j.Lane)
 	line("owner", j.Owner)
 	line("reason", j.Reason)
-	line("attempts", fmt.Sprintf("%d, of which %d count against it", j.Attempts, j.Failures))
-	at("taken", j.Created)
+	line("attempts", fmt.Sprintf("%d, of which %d count as failures", j.Attempts, j.Failures))
+	at("created", j.Created)
 	at("started", j.Started)
 	at("next", j.Due)
 	at("ended", j.Ended)
@@ -186,12 +186,12 @@ func changeJobs(s Streams, o *operator, to change) *cobra.Command {
 		Use: to.name + " [ID...]", Short: to.short,
 		Long: to.short + `
 
-Of those that --state and --route pick, others are left as they are. The gateway takes
-changes from whoever has its admin.token (--token).`,
+Jobs that --state and --route select but to which this does not apply stay unchanged.
+The gateway accepts this only with its admin.token (--token).`,
 		Args: args(0, mostChanged, "ids of jobs, or --state and --route"),
 		RunE: func(_ *cobra.Command, given []string) error {
 			if (len(given) == 0) == (p.state == "" && p.lane == "") {
-				return usageError{errors.New("name jobs by their ids, or pick them by --state and --route")}
+				return usageError{errors.New("name jobs by their ids, or select them with --state and --route")}
 			}
 			if len(given) > 0 {
 				return s.changeNamed(o, to, given)
@@ -240,7 +240,7 @@ func (s Streams) changePicked(o *operator, to change, p picked) error {
 	}
 	said := count(changed, "job") + " " + to.done
 	if left > 0 {
-		said += "; " + count(left, "job") + " left, for that is not to be done with them"
+		said += "; " + count(left, "job") + " left unchanged, because " + to.name + " does not apply"
 	}
 	_, err := fmt.Fprintln(s.Out, said)
 	return err

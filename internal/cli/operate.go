@@ -31,7 +31,7 @@ const tokenVariable = "WEIR_ADMIN_TOKEN"
 
 func (o *operator) flags(c *cobra.Command) {
 	c.Flags().StringVar(&o.address, "admin", config.DefaultAdmin, "`address` of the admin API: HOST:PORT or unix:/PATH")
-	c.Flags().StringVar(&o.token, "token", "", "`reference` to its token, as ${file:/run/secrets/admin} (default ${env:"+tokenVariable+"} where that is set)")
+	c.Flags().StringVar(&o.token, "token", "", "`reference` to its token, such as ${file:/run/secrets/admin} (default ${env:"+tokenVariable+"} if that is set)")
 }
 
 // persistent adds the flags to a command with subcommands.
@@ -72,7 +72,7 @@ func (o *operator) send(method, path string, body io.Reader, into any, raw *[]by
 	defer res.Body.Close()
 	answer, err := io.ReadAll(res.Body)
 	if err != nil {
-		return fmt.Errorf("the answer of %s ends early: %w", o.address, err)
+		return fmt.Errorf("the response of %s is incomplete: %w", o.address, err)
 	}
 	if res.StatusCode != http.StatusOK && res.StatusCode != http.StatusNoContent {
 		return refusal(res.Status, answer)
@@ -84,7 +84,7 @@ func (o *operator) send(method, path string, body io.Reader, into any, raw *[]by
 		return nil
 	}
 	if err := json.Unmarshal(answer, into); err != nil {
-		return fmt.Errorf("%s does not answer as the admin API of this version: %w", o.address, err)
+		return fmt.Errorf("%s does not answer like the admin API of this version: %w", o.address, err)
 	}
 	return nil
 }
@@ -117,7 +117,7 @@ func (o *operator) authorize(r *http.Request) error {
 	}
 	for _, p := range template.Parts {
 		if p.Source == "" {
-			return usageError{errors.New("--token: everybody on this machine can read a command line; write ${env:NAME} or ${file:/PATH}")}
+			return usageError{errors.New("--token: everyone on this machine can read the command line; write ${env:NAME} or ${file:/PATH}")}
 		}
 	}
 	v, err := secret.Resolve(template)
@@ -162,19 +162,19 @@ func rollbackCommand(s Streams) *cobra.Command {
 	var release, asJSON bool
 	c := &cobra.Command{
 		Use:   "rollback [DIGEST]",
-		Short: "Go back to a config that a running gateway has served before.",
-		Long: `Go back to the config that served before the one that serves now, or to the one
-with a digest that weir status lists. It holds in place of the files until these
-change into something that can serve, or until --release.`,
-		Example: `  weir rollback                one step back
-  weir rollback 5f2a           to a digest, or the beginning of one
-  weir rollback --release      to what the files say`,
+		Short: "Return a running gateway to a config that it has served before.",
+		Long: `Return to the config that served before the current one, or to the one with the given
+digest, which weir status lists. It serves instead of the files until they change into
+something that can serve, or until --release.`,
+		Example: `  weir rollback                go back one step
+  weir rollback 5f2a           go back to the config with this digest (or prefix)
+  weir rollback --release      serve the files again`,
 		Args: args(0, 1, "at most one digest"),
 		RunE: func(_ *cobra.Command, given []string) error {
 			method, path := http.MethodPost, "/v1/rollback"
 			switch {
 			case release && len(given) > 0:
-				return usageError{errors.New("--release goes back to what the files say, and takes no digest")}
+				return usageError{errors.New("--release serves the files again, and takes no digest")}
 			case release:
 				method, path = http.MethodDelete, "/v1/config"
 			case len(given) > 0:
@@ -201,7 +201,7 @@ change into something that can serve, or until --release.`,
 		},
 	}
 	o.flags(c)
-	c.Flags().BoolVar(&release, "release", false, "go back to what the files say")
+	c.Flags().BoolVar(&release, "release", false, "serve the files again")
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return c
 }

@@ -37,7 +37,7 @@ func TestAnOperatorsHour(t *testing.T) {
 		return got.out
 	}
 
-	ask(0, "from          "+path+", as weir run was told\n", "status")
+	ask(0, "from          "+path+", as given to weir run\n", "status")
 	ask(0, `"source": "input"`, "status", "--json")
 	ask(0, "nothing", "diff", path)
 	write("two")

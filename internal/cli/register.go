@@ -42,23 +42,25 @@ func registerCommand(version string, s Streams) *cobra.Command {
 		Short: "Run any program as a registered service.",
 		Long: `Run any program as a registered service, and keep it running.
 
-The program is started with PORT in its environment. When it answers its health
-check it is registered, and gateways send requests to it; when it dies, or does not
-answer any more, it is taken out and started again, later each time it fails at once.
-An interrupt takes it out of the registry first, lets it answer who has found it before,
-and then asks it to end. A second one ends everything at once. Nothing of the program
-is left when this command is killed.
+The program starts with PORT in its environment. When it passes its health check, it is
+registered, and gateways send requests to it. When it exits or stops answering, it is
+removed from the registry and started again, after a longer pause each time it fails at
+once.
 
-A registry that cannot be reached is tried again, and one that has forgotten the
-program is told anew.`,
+An interrupt first removes the program from the registry, gives it time to answer
+clients that have found it before, and then asks it to end. A second interrupt ends
+everything at once. If this command is killed, no process of the program is left.
+
+If the registry cannot be reached, it is tried again. If it has forgotten the program,
+the program is registered again.`,
 		Example: `  weir register users --port 9000 -- ./server
   weir register users --port 0 --health /healthz -- node server.js
   weir register users --port 9000 --registry https://10.0.0.9:9090 --token-file token --zone eu-1a -- ./server --verbose
   weir register jobs --port 9000 --restart never -- ./job`,
-		Args: args(2, 1<<10, "a name, and the program behind --"),
+		Args: args(2, 1<<10, "a name, and the program after --"),
 		RunE: func(c *cobra.Command, given []string) error {
 			if c.ArgsLenAtDash() != 1 {
-				return usageError{fmt.Errorf("the program stands behind --: weir register %s --port 9000 -- ./server", given[0])}
+				return usageError{fmt.Errorf("write the program after --: weir register %s --port 9000 -- ./server", given[0])}
 			}
 			if !c.Flags().Changed("port") {
 				return usageError{errors.New("--port is missing: the port that the program listens on, or 0 for a free one")}
@@ -71,24 +73,24 @@ program is told anew.`,
 		},
 	}
 	flags := c.Flags()
-	flags.IntVar(&o.Instance.Port, "port", 0, "`port` that the program listens on, which it is told as PORT; 0 for a free one (required)")
-	flags.StringVar(&o.address, "address", "", "IP `address` that it is called at; that of the connection to the registry unless said")
-	flags.StringVar(&o.health, "health", "tcp", "`path` that answers 2xx while the program is healthy, tcp: that it listens, or none")
-	flags.StringVar(&o.listener, "listener", ownListener, "`who` must listen on the port, where the system tells: own, the program or what it has started, or any, as a container engine does for it")
+	flags.IntVar(&o.Instance.Port, "port", 0, "`port` that the program listens on, passed to it as PORT; 0 for a free one (required)")
+	flags.StringVar(&o.address, "address", "", "IP `address` where clients reach the program (default that of the connection to the registry)")
+	flags.StringVar(&o.health, "health", "tcp", "health check: a `path` that answers 2xx while the program is healthy, tcp to check that it listens, or none")
+	flags.StringVar(&o.listener, "listener", ownListener, "`process` that must listen on the port, if the system tells: own (the program or a process that it has started), or any (such as a container engine)")
 	flags.DurationVar(&o.Health.Every, "health-interval", 5*time.Second, "pause between two checks")
 	flags.DurationVar(&o.Health.Timeout, "health-timeout", 2*time.Second, "how long a check may take")
-	flags.IntVar(&o.Health.Failures, "health-failures", 3, "how `many` failed checks in a row replace the program")
-	flags.DurationVar(&o.Start, "start", time.Minute, "how long it may take until it is healthy")
+	flags.IntVar(&o.Health.Failures, "health-failures", 3, "`number` of failed checks in a row after which the program is replaced")
+	flags.DurationVar(&o.Start, "start", time.Minute, "how long the program may take to become healthy")
 	flags.StringVar(&o.registry, "registry", usualRegistry, "`URL` of the registry")
-	flags.StringVar(&o.tokenFile, "token-file", "", "`file` with the token of the registry; $WEIR_REGISTRY_TOKEN unless said")
-	flags.StringVar(&o.Instance.Zone, "zone", "", "`zone` that it is in")
-	flags.StringVar(&o.Instance.Version, "version-of", "", "`version` that the registry is told")
-	flags.IntVar(&o.Instance.Weight, "weight", 1, "its `share`, relative to the others; 0 for none")
-	flags.StringArrayVar(&o.Instance.Tags, "tag", nil, "a `tag`; may be given again")
-	flags.DurationVar(&o.Instance.TTL, "ttl", registry.DefaultTTL, "how long the registry keeps it without hearing of it")
-	flags.DurationVar(&o.Drain, "drain", 2*time.Second, "how long it goes on once it is out of the registry")
-	flags.DurationVar(&o.Stop, "stop", 10*time.Second, "how long it may take to end once it was asked to")
-	flags.StringVar((*string)(&o.Restart), "restart", string(register.Always), "`when` it is started again: always, on-failure or never; where not, its exit code is this command's")
+	flags.StringVar(&o.tokenFile, "token-file", "", "`file` with the token of the registry (default $WEIR_REGISTRY_TOKEN)")
+	flags.StringVar(&o.Instance.Zone, "zone", "", "`zone` that the program is in")
+	flags.StringVar(&o.Instance.Version, "version-of", "", "`version` of the program to register")
+	flags.IntVar(&o.Instance.Weight, "weight", 1, "`share` of the requests, relative to other instances; 0 for none")
+	flags.StringArrayVar(&o.Instance.Tags, "tag", nil, "`tag` to register; may be repeated")
+	flags.DurationVar(&o.Instance.TTL, "ttl", registry.DefaultTTL, "how long the registry keeps the program without a heartbeat")
+	flags.DurationVar(&o.Drain, "drain", 2*time.Second, "how long the program keeps running after it is removed from the registry")
+	flags.DurationVar(&o.Stop, "stop", 10*time.Second, "how long the program may take to end after it is asked to")
+	flags.StringVar((*string)(&o.Restart), "restart", string(register.Always), "`when` to start the program again: always, on-failure or never; if it is not, this command exits with its exit code")
 	return c
 }
 
@@ -172,7 +174,7 @@ func (o *registering) readAddress() error {
 	}
 	ip, err := netip.ParseAddr(o.address)
 	if err != nil || ip.Zone() != "" || ip.IsUnspecified() || ip.IsMulticast() {
-		return fmt.Errorf("--address %q: write an IP address that others can call, such as 10.0.0.5; without it the instance has that of its connection", o.address)
+		return fmt.Errorf("--address %q: write an IP address that others can call, such as 10.0.0.5; without --address the instance has that of its connection", o.address)
 	}
 	o.Instance.Address = ip.Unmap()
 	return nil
@@ -236,7 +238,7 @@ func (o *registering) token() (secret.Value, error) {
 	}
 	token := strings.TrimSpace(value.Reveal())
 	if token == "" || strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r >= utf8.RuneSelf-1 }) {
-		return secret.Value{}, fmt.Errorf("%s: write one token, which has no blanks in it", o.tokenFile)
+		return secret.Value{}, fmt.Errorf("%s: write one token, without blanks", o.tokenFile)
 	}
 	return secret.NewValue(token), nil
 }
@@ -244,7 +246,7 @@ func (o *registering) token() (secret.Value, error) {
 // exitError is the exit code of the program, with which the command ends too.
 type exitError int
 
-func (e exitError) Error() string { return fmt.Sprintf("the program has ended with %d", int(e)) }
+func (e exitError) Error() string { return fmt.Sprintf("the program exited with %d", int(e)) }
 
 // register runs the program until it is interrupted.
 func (s Streams) register(o *registering) error {

@@ -26,17 +26,17 @@ func runCommand(version string, s Streams) *cobra.Command {
 	var lasting state
 	c := &cobra.Command{
 		Use:   "run CONFIG|URL",
-		Short: "Serve a config file, a folder of them, or be a proxy for a URL.",
-		Long: `Serve a config file, a folder of them, or be a proxy for a URL.
+		Short: "Serve a config file or a folder of them, or be a proxy for a URL.",
+		Long: `Serve a config file or a folder of them, or be a proxy for a URL.
 
-A proxy for a URL serves this machine only, on port 8080, unless --listen says
+A proxy for a URL serves only this machine, on port 8080, unless --listen says
 otherwise, and tells its clients why a request failed.
 
-When its files change, or certificates and secrets that they name, the config is
-read again, and by SIGHUP. One that cannot serve leaves everything as it was, and
-at a start the one that served last is served in its place.
-SIGINT and SIGTERM let requests under way finish; a second one ends at once.
-SIGUSR2 starts the program that lies at this path now; it takes over the sockets.`,
+The config is read again on SIGHUP, and when its files, or certificates and secrets
+that they name, change. If the new config cannot serve, everything stays as it was. If
+the config cannot serve at the start, the one that served last is served instead.
+SIGINT and SIGTERM let requests in flight finish; a second one ends the process at once.
+SIGUSR2 starts the program that is at this path now, which takes over the sockets.`,
 		Example: `  weir run weir.yaml
   weir run examples/shop --listen :9090 --admin off
   weir run http://localhost:9000
@@ -77,13 +77,13 @@ SIGUSR2 starts the program that lies at this path now; it takes over the sockets
 		},
 	}
 	flags := c.Flags()
-	flags.StringArrayVar(&in.Listen, "listen", nil, "`address` instead of the config's first one, or NAME=ADDRESS for another")
-	flags.StringVar(&in.Admin, "admin", "", "`address` of the admin API instead of the config's, or off")
-	flags.StringVar((*string)(&in.Engine), "engine", "", "`what` speaks HTTP/1.x with clients and services instead of the config's: std or own")
+	flags.StringArrayVar(&in.Listen, "listen", nil, "`address` to listen on instead of the config's first one, or NAME=ADDRESS for another")
+	flags.StringVar(&in.Admin, "admin", "", "`address` of the admin API instead of the config's, or off to disable it")
+	flags.StringVar((*string)(&in.Engine), "engine", "", "HTTP/1.x `engine` for clients and services instead of the config's: std or own")
 	flags.BoolVar(&watch, "watch", true, "read the config again when its files change")
 	lasting.flags(c)
-	flags.StringVar(&level, "log", "info", "least `level` that is logged: debug, info, warn, error")
-	flags.StringVar(&format, "log-format", "text", "`form` of the log: text or json")
+	flags.StringVar(&level, "log", "info", "lowest `level` to log: debug, info, warn, error")
+	flags.StringVar(&format, "log-format", "text", "`format` of the log: text or json")
 	return c
 }
 

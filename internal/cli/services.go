@@ -43,16 +43,16 @@ func servicesCommand(s Streams) *cobra.Command {
 	var asJSON, watch bool
 	c := &cobra.Command{
 		Use:   "services [NAME]",
-		Short: "Tell how the endpoints of a running gateway's services stand, and why.",
-		Long: `Tell how the endpoints of a running gateway's services stand, and why. The exit code is 2
-where a service has no endpoint that may be asked, or too few healthy ones.`,
+		Short: "Show the state of each endpoint of a running gateway's services, and why.",
+		Long: `Show the state of each endpoint of a running gateway's services, and why. The exit code
+is 2 if a service has no endpoint that may be asked, or too few healthy ones.`,
 		Example: `  weir services
-  weir services users --watch        each change, until it is interrupted
+  weir services users --watch        print each change until interrupted
   weir services --json`,
 		Args: args(0, 1, "at most the name of a service"),
 		RunE: func(_ *cobra.Command, given []string) error {
 			if asJSON && watch {
-				return usageError{errors.New("--json and --watch do not go together: a program asks again when it likes")}
+				return usageError{errors.New("--json and --watch cannot be combined: a program can ask again itself")}
 			}
 			ask := func(raw *[]byte) ([]serviceStatus, error) { return o.services(given, raw) }
 			if asJSON {
@@ -79,7 +79,7 @@ where a service has no endpoint that may be asked, or too few healthy ones.`,
 	}
 	o.flags(c)
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	c.Flags().BoolVarP(&watch, "watch", "w", false, "go on, and print each change of an endpoint")
+	c.Flags().BoolVarP(&watch, "watch", "w", false, "keep running, and print each change of an endpoint")
 	return c
 }
 
@@ -140,13 +140,13 @@ func (s Streams) heading(one serviceStatus) string {
 	}
 	switch one.Asks {
 	case asksNobody:
-		parts = append(parts, s.color(red, "nobody can be asked"))
+		parts = append(parts, s.color(red, "no endpoint can be asked"))
 	case asksPanicked:
-		parts = append(parts, s.color(yellow, "panic: too few are healthy, so that unhealthy ones are asked too"))
+		parts = append(parts, s.color(yellow, "panic: too few are healthy, so unhealthy ones are asked too"))
 	case "draining":
-		parts = append(parts, s.color(yellow, "only draining ones are left"))
+		parts = append(parts, s.color(yellow, "only draining endpoints are left"))
 	case "untried":
-		parts = append(parts, s.color(yellow, "nothing is known of them yet"))
+		parts = append(parts, s.color(yellow, "nothing is known of its endpoints yet"))
 	}
 	if one.Waiting > 0 {
 		parts = append(parts, count(int(one.Waiting), "request")+" waiting")
@@ -160,7 +160,7 @@ func (s Streams) heading(one serviceStatus) string {
 	if h := one.Heard; h != nil {
 		switch {
 		case h.Kept:
-			parts = append(parts, "of before the start")
+			parts = append(parts, "endpoints from before the start")
 		case h.Problem != "" && h.Confirmed.IsZero():
 			parts = append(parts, "never confirmed: "+printable(h.Problem))
 		case h.Problem != "":
@@ -187,7 +187,7 @@ func (e endpointStatus) latency() string {
 func (e endpointStatus) why() string {
 	switch {
 	case e.State == "healthy" && e.PenaltyMS > 0:
-		return "it failed lately, which the balance counts as " + time.Duration(e.PenaltyMS*float64(time.Millisecond)).Round(time.Millisecond).String()
+		return "it failed recently, which the balance counts as a latency of " + time.Duration(e.PenaltyMS*float64(time.Millisecond)).Round(time.Millisecond).String()
 	case e.Proving:
 		return e.Why + "; the next request proves it"
 	case !e.Ejected.IsZero():

@@ -52,12 +52,12 @@ func TestServices(t *testing.T) {
 			"\nhttp://stock:80: 0 of 0 endpoints asked\n", "  none\n",
 		}},
 		{"services --json", 0, []string{`"asks": "healthy"`}},
-		{"services a/b", 2, []string{"a/b: 0 of 1 endpoint asked, nobody can be asked, 2 requests waiting, 1 request waiting for room, its breaker is open, of before the start", "unhealthy", "status 503"}},
+		{"services a/b", 2, []string{"a/b: 0 of 1 endpoint asked, no endpoint can be asked, 2 requests waiting, 1 request waiting for room, its breaker is open, endpoints from before the start", "unhealthy", "status 503"}},
 		{"services a/b --json", 2, []string{`"asks": "nobody"`}},
 		{"services c", 1, []string{"There is no such service."}},
 		{"services sick", 0, []string{
 			"sick: from file:x\\x1b[2J, 1 of 1 endpoint asked, never confirmed: refused\\n\\u009b1m\n",
-			"never  0          1.2ms    it failed lately, which the balance counts as 1m0s\n", "10.0.0.1:8080\\u202e",
+			"never  0          1.2ms    it failed recently, which the balance counts as a latency of 1m0s\n", "10.0.0.1:8080\\u202e",
 		}},
 		{"services c --json --watch", 2, []string{"--json and --watch"}},
 	} {
@@ -88,7 +88,7 @@ func TestStatusPrintsNoControlCharacters(t *testing.T) {
 	defer admin.Close()
 	got := weir(false, "status", "--admin", strings.TrimPrefix(admin.URL, "http://"))
 	for _, want := range []string{
-		"serves        ab since never", "from          /dev/fd/63, as weir run was told\n",
+		"serves        ab since never", "from          /dev/fd/63, as given to weir run\n",
 		"history       ab from /dev/fd/63, never, serves\n              cd from admin, never\n", `  a\x1b]0;b\a` + "\n",
 		`keys          https://id\x1b[1m: 0, never confirmed: line\nbreak` + "\n",
 	} {

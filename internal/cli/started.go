@@ -55,12 +55,12 @@ func (s Streams) instead(status follow.Status) {
 	for _, b := range status.Bad {
 		what := "its last good text serves instead; fix it, or start with --state off to refuse it"
 		if !b.LastGood {
-			what = "it is left out, for it is new"
+			what = "it is left out, because it is new"
 		}
 		_, _ = fmt.Fprintln(s.Err, s.color(red, b.File+": "+what))
 	}
 	if h := status.Hold; h != nil {
-		_, _ = fmt.Fprintln(s.Err, s.color(yellow, fmt.Sprintf("serving %s by %s since %s, not what the files say, until they change or `weir rollback --release`",
+		_, _ = fmt.Fprintln(s.Err, s.color(yellow, fmt.Sprintf("serving %s by %s since %s instead of the files, until they change or `weir rollback --release`",
 			h.Digest, h.By, h.Since.Format(time.DateTime))))
 	}
 }
@@ -69,7 +69,7 @@ func (s Streams) instead(status follow.Status) {
 func (s Streams) stopping(a *app.App) {
 	n := a.InFlight()
 	if delay := a.Delay(); delay > 0 {
-		_, _ = fmt.Fprintf(s.Out, "stopping: requests are taken for %s more, for load balancers to notice; interrupt again to end at once\n", delay)
+		_, _ = fmt.Fprintf(s.Out, "stopping: requests are accepted for another %s, so that load balancers notice; interrupt again to end at once\n", delay)
 		return
 	}
 	if n == 0 {

@@ -30,9 +30,9 @@ type state struct {
 }
 
 func (s *state) flags(c *cobra.Command) {
-	c.Flags().StringVar(&s.folder, "state", "", "`folder` where the configs that served, and keys and endpoints, are kept for a restart, or off (default $STATE_DIRECTORY, or weir in $XDG_STATE_HOME)")
-	c.Flags().IntVar(&s.keep, "state-keep", history.DefaultKeep, "how `many` of these configs are kept")
-	c.Flags().DurationVar(&s.age, "state-age", follow.DefaultMaxAge, "how long ago a config may have served last, or endpoints have been confirmed, to be used where a start has nothing newer")
+	c.Flags().StringVar(&s.folder, "state", "", "`folder` that keeps served configs, keys and endpoints for a restart, or off (default $STATE_DIRECTORY, or weir in $XDG_STATE_HOME)")
+	c.Flags().IntVar(&s.keep, "state-keep", history.DefaultKeep, "`number` of served configs to keep")
+	c.Flags().DurationVar(&s.age, "state-age", follow.DefaultMaxAge, "maximum age of what a start uses if it has nothing newer: of a config, since it last served; of endpoints, since their last confirmation")
 }
 
 // kept is the content of the folder of one input.
@@ -52,7 +52,7 @@ type kept struct {
 // folder can still be read, its content is used all the same.
 func (s *state) open(in source.Input, token *os.File, succeeds bool, log *slog.Logger) (kept, error) {
 	if s.keep < 1 {
-		return kept{}, usageError{fmt.Errorf("--state-keep %d: at least one is kept", s.keep)}
+		return kept{}, usageError{fmt.Errorf("--state-keep %d: write at least 1", s.keep)}
 	}
 	inMemory := kept{history: history.New(s.keep)}
 	if info, err := os.Stat(s.folder); s.folder != "off" && err == nil && !info.IsDir() {
@@ -94,14 +94,14 @@ const nothingKept = "nothing is kept for a restart: neither the configuration no
 
 // mend says what to do about a state folder that cannot be used.
 func mend(err error) string {
-	const elsewhere = "or name another folder with --state, or --state off to do without"
+	const elsewhere = "or name another folder with --state, or keep nothing with --state off"
 	if _, held := errors.AsType[*statefile.HeldError](err); held {
-		return "end that process, if it is not to serve beside this one, and start this one again; " + elsewhere
+		return "end that process, unless it should serve beside this one, and start this one again; " + elsewhere
 	}
 	if errors.Is(err, statefile.ErrOthers) {
 		return "make it belong to this user and chmod -R g-w,o-w it; in Kubernetes set fsGroupChangePolicy: OnRootMismatch beside fsGroup; " + elsewhere
 	}
-	return "make a folder of it that this user can write to; " + elsewhere
+	return "make it a folder that this user can write to; " + elsewhere
 }
 
 // ownFolder returns the part of folder that belongs to the input.
@@ -129,7 +129,7 @@ func openIn(folder, own string, keep int, age time.Duration, token *os.File, suc
 	}
 	found.lock, err = statefile.Adopt(own, token)
 	if errors.Is(err, errors.ErrUnsupported) {
-		log.Warn("the state folder cannot be locked; see to it that no other gateway uses it", "reason", err)
+		log.Warn("the state folder cannot be locked; make sure that no other gateway uses it", "reason", err)
 		err = nil
 	}
 	if err != nil {

@@ -67,7 +67,7 @@ func (h heard) fresh() bool {
 func (h heard) String() string {
 	text := fmt.Sprintf("%s: %d", h.Of, h.Count)
 	if h.Kept {
-		text += " of before the start"
+		text += " from before the start"
 	}
 	if h.Confirmed.IsZero() {
 		text += ", never confirmed"
@@ -75,7 +75,7 @@ func (h heard) String() string {
 		text += ", last confirmed " + moment(h.Confirmed)
 	}
 	if !h.Until.IsZero() {
-		text += ", count until " + moment(h.Until)
+		text += ", valid until " + moment(h.Until)
 	}
 	if h.Problem != "" {
 		text += ": " + h.Problem
@@ -88,10 +88,10 @@ func statusCommand(s Streams) *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "status",
-		Short: "Tell what a running gateway serves, and what is wrong with its config.",
-		Long: `Tell what a running gateway serves, since when and where from, which files are bad
-and what was refused. The exit code is 0 where all is well, and 2 where what serves
-is not what the files say because of a mistake in them.`,
+		Short: "Show what a running gateway serves, and what is wrong with its config.",
+		Long: `Show what a running gateway serves, since when and from which source, which files are
+bad, and what was refused. The exit code is 0 if all is well, and 2 if the gateway does
+not serve what the files say because they contain a mistake.`,
 		Example: `  weir status
   weir status --admin unix:/run/weir/admin.sock --json`,
 		Args: args(0, 0, "no arguments"),
@@ -193,7 +193,7 @@ func (s Streams) status(now gatewayStatus, before []historyEntry) {
 func (g gatewayStatus) from() string {
 	name := g.named(g.Source)
 	if name != g.Source {
-		name += ", as weir run was told"
+		name += ", as given to weir run"
 	}
 	return name
 }

@@ -21,14 +21,14 @@ func testCommand(s Streams) *cobra.Command {
 	var o testOptions
 	c := &cobra.Command{
 		Use:   "test CONFIG",
-		Short: "Run the tests of a config by the code that serves, without sending anything.",
-		Long: `Run the tests that stand in a config: which route, which backend and which status of
-the gateway a request gets. The decisions are made by the code that serves; nothing
-is sent, and a request that is passed on counts as 200. They are run before each
-change of a running gateway too, and one that fails refuses it.
+		Short: "Run the tests of a config, without sending anything.",
+		Long: `Run the tests in a config: which route, which backend and which status of the gateway a
+request gets. The same code decides as when requests are served, but nothing is sent,
+and a request that is passed on counts as 200. A running gateway also runs the tests
+before each change, and refuses the change if one fails.
 
---record adds a test for each route that has none like it, of what happens today: to
-the file, or where CONFIG is a folder to its tests.yaml.`,
+--record adds a test of today's behaviour for each route that has no such test yet, to
+the file or, if CONFIG is a folder, to its tests.yaml.`,
 		Example: `  weir test weir.yaml
   weir test weir.yaml --run orders -v
   weir test --record weir.yaml`,
@@ -52,7 +52,7 @@ the file, or where CONFIG is a folder to its tests.yaml.`,
 			if failed := expect.Problems(results); err == nil && len(failed) > 0 {
 				if o.record {
 					s.tell(failed, checked.Sources)
-					_, _ = fmt.Fprintln(s.Err, "nothing was recorded: mend or remove what fails first")
+					_, _ = fmt.Fprintln(s.Err, "nothing was recorded: first fix or remove the tests that fail")
 				}
 				err = errSaid
 			}
@@ -62,10 +62,10 @@ the file, or where CONFIG is a folder to its tests.yaml.`,
 			return err
 		},
 	}
-	c.Flags().StringVar(&o.run, "run", "", "only tests whose request matches this `expression`")
-	c.Flags().BoolVarP(&o.verbose, "verbose", "v", false, "print tests that pass too")
+	c.Flags().StringVar(&o.run, "run", "", "run only tests whose request matches this regular `expression`")
+	c.Flags().BoolVarP(&o.verbose, "verbose", "v", false, "also print tests that pass")
 	c.Flags().BoolVar(&o.json, "json", false, "print JSON")
-	c.Flags().BoolVar(&o.record, "record", false, "add tests of what happens today")
+	c.Flags().BoolVar(&o.record, "record", false, "add tests of today's behaviour")
 	return c
 }
 

@@ -49,7 +49,7 @@ func TestARestartWhileNamesCannotBeSeen(t *testing.T) {
 	if h := heardOf(t, g); !h.Kept || h.Count != 1 || h.Confirmed.IsZero() || time.Since(h.Confirmed) > time.Hour {
 		t.Errorf("it stands so: %+v", h)
 	}
-	if _, told := ask(t, http.MethodGet, "http://"+g.Admin+"/v1/explain?url=/&format=text"); !strings.Contains(told, "of before the start, last confirmed") {
+	if _, told := ask(t, http.MethodGet, "http://"+g.Admin+"/v1/explain?url=/&format=text"); !strings.Contains(told, "from before the start, last confirmed") {
 		t.Errorf("explain says\n%s", told)
 	}
 	if _, metrics := ask(t, http.MethodGet, "http://"+g.Admin+"/metrics"); !strings.Contains(metrics, fmt.Sprintf("weir_backend_endpoints_unconfirmed{backend=\"http://users.internal:%d\"} 1\n", port)) {

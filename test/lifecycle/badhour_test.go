@@ -165,7 +165,7 @@ func TestARestartInABadHourServes(t *testing.T) {
 	}
 	command := exec.CommandContext(t.Context(), weirtest.Binary(t), "status", "--admin", g.Admin)
 	out, _ := command.CombinedOutput() // exit code 2: what serves is not what the file says
-	if !regexp.MustCompile(`(?m)^keys +` + p.URL + `: 1 of before the start, last confirmed .*, count until .*: .*refused`).Match(out) {
+	if !regexp.MustCompile(`(?m)^keys +` + p.URL + `: 1 from before the start, last confirmed .*, valid until .*: .*refused`).Match(out) {
 		t.Errorf("weir status says\n%s", out)
 	}
 	metrics := get(t, "http://"+g.Admin+"/metrics")

@@ -250,7 +250,7 @@ func TestWhoMayNotBeAskedIsTold(t *testing.T) {
 	}
 	const want = "             at 10.0.0.1:80\n                not 10.0.0.2:80, starting: status 503\n                not 10.0.0.3:80, not-ready\n" +
 		"                not 10.0.0.4:80, draining\n                not 10.0.0.4:80, draining\n                not 10.0.0.4:80, draining\n                nor 2 more\n" +
-		"                panic: too few are healthy, so that unhealthy ones are asked too\n                its breaker is open: nothing is sent\n"
+		"                panic: too few are healthy, so unhealthy ones are asked too\n                its breaker is open: nothing is sent\n"
 	if !strings.Contains(text.String(), want) {
 		t.Errorf("it says\n%s", text.String())
 	}
@@ -263,7 +263,7 @@ func TestEndpointsOfBeforeTheStartAreToldToBe(t *testing.T) {
 	if err := explain.Text(&text, snapshot.Explanation{Backends: []snapshot.BackendStep{step}}); err != nil {
 		t.Fatal(err)
 	}
-	const want = "             at 10.0.0.1:80, 10.0.0.2:80\n                of before the start, last confirmed 2026-11-28T04:11:07Z\n"
+	const want = "             at 10.0.0.1:80, 10.0.0.2:80\n                from before the start, last confirmed 2026-11-28T04:11:07Z\n"
 	if !strings.Contains(text.String(), want) {
 		t.Errorf("it says\n%s", text.String())
 	}

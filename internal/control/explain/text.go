@@ -165,7 +165,7 @@ func (p *page) backend(label string, e snapshot.Explanation, b snapshot.BackendS
 		p.add("", "     "+text, "")
 	}
 	if !b.Kept.IsZero() {
-		p.add("", "     of before the start, last confirmed "+b.Kept.UTC().Format(time.RFC3339), "")
+		p.add("", "     from before the start, last confirmed "+b.Kept.UTC().Format(time.RFC3339), "")
 	}
 	indent := "  "
 	for _, line := range b.State {
@@ -279,13 +279,13 @@ func leftText(e snapshot.LeftEndpoint) string {
 func stands(b snapshot.BackendStep) (list []string) {
 	switch b.Asks {
 	case service.AsksPanicked:
-		list = append(list, "panic: too few are healthy, so that unhealthy ones are asked too")
+		list = append(list, "panic: too few are healthy, so unhealthy ones are asked too")
 	case service.AsksDraining:
-		list = append(list, "only draining ones are left")
+		list = append(list, "only draining endpoints are left")
 	case service.AsksUntried:
-		list = append(list, "nothing is known of them yet")
+		list = append(list, "nothing is known of its endpoints yet")
 	case service.AsksNobody:
-		list = append(list, "nobody can be asked")
+		list = append(list, "no endpoint can be asked")
 	case service.AsksHealthy:
 	}
 	if b.Resting {
