@@ -45,8 +45,8 @@ type Way struct {
 
 // Common is what the config of every kind has.
 type Common struct {
-	Forward Forward `doc:"forward,omitzero" help:"what the backend is told of the caller: the credential itself (token), or fields; nothing unless said" example:"token"`
-	Realm   string  `doc:"realm,omitzero" help:"what clients are told they need a credential for" example:"shop"`
+	Forward Forward `doc:"forward,omitzero" help:"what the backend learns about the caller: the credential itself (token), or header fields; nothing by default" example:"token"`
+	Realm   string  `doc:"realm,omitzero" help:"the realm that clients are told when they need a credential" example:"shop"`
 }
 
 // ErrAbsent says that a request has no credential of a way's kind.

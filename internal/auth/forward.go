@@ -38,9 +38,9 @@ type Field struct {
 
 // forwardForm is the config form of Forward.
 type forwardForm struct {
-	Token   bool      `doc:"token,omitzero" help:"whether the credential goes on as it came"`
-	Headers fieldsMap `doc:"headers,omitzero" help:"fields with what they get; clients can never send them" example:"{ X-User: =auth.sub }"`
-	JWT     *Mint     `doc:"jwt,omitzero" help:"a token of the gateway's own" example:"{ audience: orders }"`
+	Token   bool      `doc:"token,omitzero" help:"whether the credential is passed on unchanged"`
+	Headers fieldsMap `doc:"headers,omitzero" help:"header fields and their values; clients can never send these fields" example:"{ X-User: =auth.sub }"`
+	JWT     *Mint     `doc:"jwt,omitzero" help:"a token that the gateway issues itself" example:"{ audience: orders }"`
 }
 
 // fieldsMap is the config form of Forward.Headers.

@@ -22,9 +22,9 @@ type Member struct {
 
 // memberForm is the config form of a Member: the map below its id.
 type memberForm struct {
-	Proofs []proof           `doc:"is,required,oneormany" help:"a hash, or a reference to the secret itself; several, for the time of a change" example:"${env:ACME_KEY}"`
-	Scopes []string          `doc:"scopes,oneormany,omitzero" help:"what auth.has() holds for" example:"orders:read"`
-	Claims map[string]string `doc:"claims,omitzero" help:"further facts, as auth.claims" example:"{ plan: gold }"`
+	Proofs []proof           `doc:"is,required,oneormany" help:"a hash, or a reference to the secret itself; several during a change" example:"${env:ACME_KEY}"`
+	Scopes []string          `doc:"scopes,oneormany,omitzero" help:"scopes that auth.has() finds" example:"orders:read"`
+	Claims map[string]string `doc:"claims,omitzero" help:"further facts about the caller, in auth.claims" example:"{ plan: gold }"`
 }
 
 // proof is a secret that is printed if it is the digest of a key. Keys are long and random, so nobody can find one from

@@ -36,12 +36,12 @@ import (
 // Mint configures the gateway's own tokens: short-lived tokens that tell a backend who is calling, however the caller
 // was recognised.
 type Mint struct {
-	Keys     []config.FileSecret `doc:"key,oneormany,omitzero" help:"private keys in PEM: files, or secrets; the first one signs, the others are still published. One that is made at the start unless said" example:"/run/secrets/identity.pem"`
-	Field    string              `doc:"header" help:"the field that gets the token; Authorization gets it as Bearer" example:"X-Identity"`
-	Issuer   string              `doc:"issuer" help:"iss of the tokens" example:"https://gateway.shop.dev"`
-	Audience []string            `doc:"audience,oneormany,omitzero" help:"aud of the tokens" example:"orders"`
-	Lifetime time.Duration       `doc:"lifetime" help:"how long a token counts, and no longer than the caller's own" example:"1m"`
-	Claims   []string            `doc:"claims,oneormany,omitzero" help:"what of auth.claims the token holds beside iss, sub, aud, scope and idp, the caller's issuer" example:"[email, plan]"`
+	Keys     []config.FileSecret `doc:"key,oneormany,omitzero" help:"private keys in PEM: files, or secrets; the first one signs, the others are still published. By default one is generated at startup" example:"/run/secrets/identity.pem"`
+	Field    string              `doc:"header" help:"the header field that carries the token; Authorization carries it as Bearer" example:"X-Identity"`
+	Issuer   string              `doc:"issuer" help:"the token's iss" example:"https://gateway.shop.dev"`
+	Audience []string            `doc:"audience,oneormany,omitzero" help:"the token's aud" example:"orders"`
+	Lifetime time.Duration       `doc:"lifetime" help:"how long a token is valid; never longer than the caller's own" example:"1m"`
+	Claims   []string            `doc:"claims,oneormany,omitzero" help:"claims from auth.claims to add to iss, sub, aud, scope and idp, which is the caller's issuer" example:"[email, plan]"`
 }
 
 // usualMint returns the defaults.

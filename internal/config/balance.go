@@ -61,12 +61,12 @@ func (b *Breaker) Opens() bool { return b != nil && b.Failures > 0 }
 
 // balanceForm is `balance`: the method alone, or a map.
 type balanceForm struct {
-	By        string      `doc:"by" help:"peak-ewma, least-requests, round-robin, random or hash; hash where it is given" example:"least-requests"`
-	Hash      *Expr       `doc:"hash" help:"what leads to the same endpoint each time" example:"=path.user"`
-	Bound     *excessForm `doc:"bound" help:"beside hash: how much more than its share an endpoint may have in flight, or none" example:"150%"`
-	Cookie    *cookieForm `doc:"cookie" help:"keep clients at their endpoint by a cookie: true, its name, or a map" example:"true"`
-	Zone      string      `doc:"zone" help:"prefer endpoints of the gateway's own zone, or any" example:"any"`
-	SlowStart *warmForm   `doc:"slow_start" help:"how long a new endpoint takes to its full share, or none" example:"30s"`
+	By        string      `doc:"by" help:"peak-ewma, least-requests, round-robin, random or hash; hash by default if the key hash is set" example:"least-requests"`
+	Hash      *Expr       `doc:"hash" help:"requests for which this has the same value go to the same endpoint" example:"=path.user"`
+	Bound     *excessForm `doc:"bound" help:"with hash: the most requests that an endpoint may have in flight relative to its share, or none" example:"150%"`
+	Cookie    *cookieForm `doc:"cookie" help:"a cookie that keeps clients at their endpoint: true, its name, or a map" example:"true"`
+	Zone      string      `doc:"zone" help:"prefer (the default, endpoints in the gateway's own zone first) or any" example:"any"`
+	SlowStart *warmForm   `doc:"slow_start" help:"time until a new endpoint gets its full share, or none" example:"30s"`
 }
 
 const (
@@ -168,12 +168,12 @@ func (e *excessForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 
 // cookieForm is `cookie`: true, a name, or a map.
 type cookieForm struct {
-	Name     string        `doc:"name" help:"its name; made of the service's unless said" example:"__Host-shop"`
-	TTL      time.Duration `doc:"ttl" help:"how long a browser keeps it; for its session unless said" example:"1h"`
-	Path     string        `doc:"path" help:"where browsers send it" example:"/"`
+	Name     string        `doc:"name" help:"the cookie's name; by default derived from the service's name" example:"__Host-shop"`
+	TTL      time.Duration `doc:"ttl" help:"how long browsers keep the cookie; by default until their session ends" example:"1h"`
+	Path     string        `doc:"path" help:"the path of the requests that browsers send it with" example:"/"`
 	SameSite string        `doc:"same_site" help:"lax, strict or none" example:"strict"`
-	Secure   bool          `doc:"secure" help:"whether it is for HTTPS alone" example:"false"`
-	Secret   *Secret       `doc:"secret" help:"what the names of endpoints are keyed by" example:"${env:COOKIE_SECRET}"`
+	Secure   bool          `doc:"secure" help:"whether browsers send it over HTTPS only" example:"false"`
+	Secret   *Secret       `doc:"secret" help:"the secret that keys the digest of the endpoint's name in the cookie" example:"${env:COOKIE_SECRET}"`
 }
 
 func (c *cookieForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
@@ -228,8 +228,8 @@ func (c *cookieForm) cookie() *Cookie {
 
 // budgetForm is `budget` of a service's `retry`: the share alone, or a map.
 type budgetForm struct {
-	Share shareOrNone `doc:"share" help:"further tries, of a service's requests; or none for no bound" example:"20%"`
-	Least int         `doc:"least" help:"tries a second that are always allowed" example:"10"`
+	Share shareOrNone `doc:"share" help:"retries as a share of a service's requests, or none for no limit" example:"20%"`
+	Least int         `doc:"least" help:"retries per second that are always allowed" example:"10"`
 }
 
 func (b *budgetForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
@@ -265,14 +265,14 @@ func (s *shareOrNone) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 
 // breakerForm is `breaker`: the share of failures alone, or a map.
 type breakerForm struct {
-	Failures    *percentForm  `doc:"failures" help:"failed requests from which nothing is asked for a while" example:"50%"`
-	Window      time.Duration `doc:"window" help:"in which they are counted" example:"10s"`
-	Least       int           `doc:"least" help:"requests in the window below which nothing is judged" example:"20"`
-	Pause       time.Duration `doc:"pause" help:"until one request tries again; doubled each time it fails, up to a minute" example:"5s"`
-	Requests    quota         `doc:"requests" help:"requests at once, or none for no bound" example:"200"`
-	PerEndpoint quota         `doc:"per_endpoint" help:"requests at once at one endpoint, or none for no bound" example:"50"`
-	Pending     int           `doc:"pending" help:"how many wait where one of these is reached" example:"100"`
-	Wait        time.Duration `doc:"wait" help:"how long they wait" example:"1s"`
+	Failures    *percentForm  `doc:"failures" help:"the share of failed requests at which the breaker opens" example:"50%"`
+	Window      time.Duration `doc:"window" help:"the period over which requests are counted" example:"10s"`
+	Least       int           `doc:"least" help:"requests in the window that are needed before the breaker can open" example:"20"`
+	Pause       time.Duration `doc:"pause" help:"time until a single request tries the service again; each failed try doubles it, up to a minute" example:"5s"`
+	Requests    quota         `doc:"requests" help:"concurrent requests, or none for no limit" example:"200"`
+	PerEndpoint quota         `doc:"per_endpoint" help:"concurrent requests to one endpoint, or none for no limit" example:"50"`
+	Pending     int           `doc:"pending" help:"how many requests may wait when one of these limits is reached" example:"100"`
+	Wait        time.Duration `doc:"wait" help:"how long a request may wait" example:"1s"`
 }
 
 // The bounds of a breaker.

@@ -15,33 +15,33 @@ import (
 
 // compositionForm is a named composition.
 type compositionForm struct {
-	Steps   *doc.Node `doc:"steps,required" help:"the calls by their names" example:"{profile: 'http://users:8080/me'}"`
-	Return  *doc.Node `doc:"return" help:"the answer: JSON with expressions, or a map of status, headers and body; every step's body by its name unless told"`
-	Timing  bool      `doc:"timing" help:"tells clients in Server-Timing how long each step took"`
-	MaxBody doc.Size  `doc:"max_body" help:"the most that the bodies of all steps have together" example:"8MiB"`
+	Steps   *doc.Node `doc:"steps,required" help:"the calls, by step name" example:"{profile: 'http://users:8080/me'}"`
+	Return  *doc.Node `doc:"return" help:"the response: JSON with expressions, or a map of status, headers and body; by default the body of every step under its name"`
+	Timing  bool      `doc:"timing" help:"whether the Server-Timing header tells clients how long each step took"`
+	MaxBody doc.Size  `doc:"max_body" help:"the largest total size of the bodies of all steps" example:"8MiB"`
 }
 
 // stepForm is a step in its written form.
 type stepForm struct {
-	To       *doc.Node    `doc:"to,required" help:"the backend, with the path to send where it is a URL" example:"http://users:8080/users/{user}"`
-	Path     *doc.Node    `doc:"path" help:"the path to send, with captures {name} and values {=expression}; / unless told" example:"/users/{=steps.order.body.user}"`
-	Method   string       `doc:"method" help:"GET unless told, POST where there is a body" example:"PUT"`
+	To       *doc.Node    `doc:"to,required" help:"the backend; a URL includes the path to send" example:"http://users:8080/users/{user}"`
+	Path     *doc.Node    `doc:"path" help:"the path to send, with captures {name} and values {=expression}; / by default" example:"/users/{=steps.order.body.user}"`
+	Method   string       `doc:"method" help:"the method; by default GET, or POST if there is a body" example:"PUT"`
 	Query    Fields       `doc:"query" help:"query parameters" example:"{page: =query.page}"`
-	Headers  Fields       `doc:"headers" help:"header fields; the client's reach the step only where they are named" example:"{Authorization: =request.headers.authorization}"`
-	Body     *Tree        `doc:"body" help:"what is sent: JSON with expressions" example:"{customer: =steps.profile.body.id}"`
-	When     *Expr        `doc:"when" help:"skips the step where it is false" example:"=steps.profile.body.vip"`
-	Each     *Expr        `doc:"each" help:"calls once for each element of a list, which expressions call item" example:"=steps.orders.body"`
-	Parallel *int         `doc:"parallel" help:"calls at once, beside each" example:"4"`
-	Timeout  *bound       `doc:"timeout" help:"the time for one call; the total of the service unless told, else 30s" example:"300ms"`
-	Retry    *retryForm   `doc:"retry" help:"further tries of a GET, HEAD or OPTIONS" example:"1"`
-	Status   statusesForm `doc:"status" help:"what statuses mean: ok, fail or pass; 2xx is ok and all others fail unless told" example:"{404: pass}"`
-	Else     *Tree        `doc:"else" help:"the body where the step fails or is skipped" example:"[]"`
-	Required *bool        `doc:"required" help:"whether a failure is that of the whole answer; false is short for else: =null"`
-	MaxBody  doc.Size     `doc:"max_body" help:"the largest body of a response; 1MiB unless told" example:"64KiB"`
-	Cache    *cacheForm   `doc:"cache" help:"keeps what a GET, HEAD or OPTIONS gave, in memory" example:"30s"`
-	Undo     *undoForm    `doc:"undo" help:"the call that takes the step back where the composition fails after it" example:"http://orders:8080/orders/{=steps.order.body.id}"`
+	Headers  Fields       `doc:"headers" help:"header fields; the client's reach the step only if they are named here" example:"{Authorization: =request.headers.authorization}"`
+	Body     *Tree        `doc:"body" help:"the body to send: JSON with expressions" example:"{customer: =steps.profile.body.id}"`
+	When     *Expr        `doc:"when" help:"the step is skipped if this expression is false" example:"=steps.profile.body.vip"`
+	Each     *Expr        `doc:"each" help:"makes one call for each element of a list; expressions refer to the element as item" example:"=steps.orders.body"`
+	Parallel *int         `doc:"parallel" help:"with each: the number of concurrent calls" example:"4"`
+	Timeout  *bound       `doc:"timeout" help:"the time for one call; by default the service's total, else 30s" example:"300ms"`
+	Retry    *retryForm   `doc:"retry" help:"retries of a GET, HEAD or OPTIONS" example:"1"`
+	Status   statusesForm `doc:"status" help:"what statuses mean: ok, fail or pass; by default 2xx is ok and all others fail" example:"{404: pass}"`
+	Else     *Tree        `doc:"else" help:"the body if the step fails or is skipped" example:"[]"`
+	Required *bool        `doc:"required" help:"whether the composition fails if the step fails; false is short for else: =null"`
+	MaxBody  doc.Size     `doc:"max_body" help:"the largest response body; 1MiB by default" example:"64KiB"`
+	Cache    *cacheForm   `doc:"cache" help:"keeps results of a GET, HEAD or OPTIONS in memory" example:"30s"`
+	Undo     *undoForm    `doc:"undo" help:"the call that undoes the step if the composition fails after it" example:"http://orders:8080/orders/{=steps.order.body.id}"`
 	// Transform is an adapter as on a route. Its config is not part of this package.
-	Transform *doc.Node `doc:"transform" help:"what becomes of the call's request and response, as on a route" example:"{response: {read: xml}}"`
+	Transform *doc.Node `doc:"transform" help:"changes to the call's request and response, as on a route" example:"{response: {read: xml}}"`
 }
 
 // plainStep is stepForm without its short form.
@@ -123,9 +123,9 @@ func (f statusesForm) EncodeDoc() *doc.Node {
 
 // returnForm is the long form of return.
 type returnForm struct {
-	Status  *Tree  `doc:"status" help:"the status; 200 unless told" example:"201"`
-	Headers Fields `doc:"headers" help:"header fields of the answer" example:"{Cache-Control: max-age=10}"`
-	Body    *Tree  `doc:"body" help:"the answer: JSON with expressions"`
+	Status  *Tree  `doc:"status" help:"the status; 200 by default" example:"201"`
+	Headers Fields `doc:"headers" help:"header fields of the response" example:"{Cache-Control: max-age=10}"`
+	Body    *Tree  `doc:"body" help:"the response body: JSON with expressions"`
 }
 
 func returnKeys() []string { return []string{"status", "headers", "body"} }

@@ -12,10 +12,10 @@ import (
 
 // cacheForm is how long a step's results are kept: the time alone, or a map.
 type cacheForm struct {
-	TTL    time.Duration `doc:"ttl,required" help:"how long a result is kept at most; a response may say less" example:"30s"`
-	Shared bool          `doc:"shared" help:"who is calling makes no difference" example:"true"`
-	Memory doc.Size      `doc:"memory" help:"the most that all results of the step take; 8MiB unless told" example:"64MiB"`
-	Renew  *Expr         `doc:"renew" help:"asks the backend all the same where it is true, and keeps what that gives" example:"=request.headers['cache-control'] == 'no-cache'"`
+	TTL    time.Duration `doc:"ttl,required" help:"how long a result is kept at most; a response may set a shorter time" example:"30s"`
+	Shared bool          `doc:"shared" help:"whether different callers share results" example:"true"`
+	Memory doc.Size      `doc:"memory" help:"the most memory that all results of the step use; 8MiB by default" example:"64MiB"`
+	Renew  *Expr         `doc:"renew" help:"if true, calls the backend even if a result is kept, and keeps the new result" example:"=request.headers['cache-control'] == 'no-cache'"`
 	At     doc.Pos       `doc:"-,pos"`
 }
 

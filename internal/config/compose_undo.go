@@ -13,15 +13,15 @@ import (
 
 // undoForm is the call that undoes a step: its backend alone, or a map.
 type undoForm struct {
-	To      *doc.Node    `doc:"to" help:"the backend, with the path to send where it is a URL; the step's unless told" example:"http://orders:8080/orders/{=steps.order.body.id}"`
-	Path    *doc.Node    `doc:"path" help:"the path to send; the step's unless told" example:"/orders/{=steps.order.body.id}"`
-	Method  string       `doc:"method" help:"DELETE unless told, POST where there is a body" example:"PUT"`
+	To      *doc.Node    `doc:"to" help:"the backend; a URL includes the path to send; the step's by default" example:"http://orders:8080/orders/{=steps.order.body.id}"`
+	Path    *doc.Node    `doc:"path" help:"the path to send; the step's by default" example:"/orders/{=steps.order.body.id}"`
+	Method  string       `doc:"method" help:"the method; by default DELETE, or POST if there is a body" example:"PUT"`
 	Query   Fields       `doc:"query" help:"query parameters" example:"{reason: rolled-back}"`
 	Headers Fields       `doc:"headers" help:"header fields" example:"{Authorization: =request.headers.authorization}"`
-	Body    *Tree        `doc:"body" help:"what is sent: JSON with expressions" example:"{state: cancelled}"`
-	Timeout *bound       `doc:"timeout" help:"the time for one call; the total of the service unless told, else 30s" example:"5s"`
-	Retry   *retryForm   `doc:"retry" help:"further tries, whatever the method; 2 unless told" example:"5"`
-	Status  statusesForm `doc:"status" help:"what statuses mean: ok or fail; 2xx, 404 and 410 are ok unless told" example:"{409: ok}"`
+	Body    *Tree        `doc:"body" help:"the body to send: JSON with expressions" example:"{state: cancelled}"`
+	Timeout *bound       `doc:"timeout" help:"the time for one call; by default the service's total, else 30s" example:"5s"`
+	Retry   *retryForm   `doc:"retry" help:"retries, for any method; 2 by default" example:"5"`
+	Status  statusesForm `doc:"status" help:"what statuses mean: ok or fail; 2xx, 404 and 410 are ok by default" example:"{409: ok}"`
 	At      doc.Pos      `doc:"-,pos"`
 }
 

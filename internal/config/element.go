@@ -20,7 +20,7 @@ type element struct {
 
 // memberForm holds the group that an element of the long form names.
 type memberForm struct {
-	Group string `doc:"group" help:"the group that it belongs to" example:"shop"`
+	Group string `doc:"group" help:"the group that this element belongs to" example:"shop"`
 }
 
 // elements yields the elements of n by name; none if n is neither map nor list.

@@ -10,11 +10,11 @@ import (
 
 // testForm is one of `tests`.
 type testForm struct {
-	Request requestForm `doc:"request,required" help:"what is asked" example:"GET shop.dev/orders/1"`
+	Request requestForm `doc:"request,required" help:"the request to test" example:"GET shop.dev/orders/1"`
 	Route   string      `doc:"route" help:"the route that must match, or none" example:"GET /orders/{id}"`
-	Backend string      `doc:"backend" help:"the backend that must be chosen, or none" example:"fn:orders"`
-	Status  int         `doc:"status" help:"the status that the gateway must answer; 200 where it passes the request on" example:"200"`
-	Group   string      `doc:"group" help:"the group that it belongs to" example:"shop"`
+	Backend string      `doc:"backend" help:"the backend that must be selected, or none" example:"fn:orders"`
+	Status  int         `doc:"status" help:"the status that the gateway must answer; 200 if it forwards the request" example:"200"`
+	Group   string      `doc:"group" help:"the group that the test belongs to" example:"shop"`
 	At      doc.Pos     `doc:"-,pos"`
 }
 
@@ -23,9 +23,9 @@ type requestForm struct{ TestRequest }
 
 type longRequestForm struct {
 	Line     *doc.Node  `doc:"line,required" help:"METHOD [host]/path[?query]" example:"GET shop.dev/orders/1?full=1"`
-	Listener string     `doc:"listener" help:"the listener that it comes in by; the first unless said"`
-	As       string     `doc:"as" help:"who is calling: a subject, or a JSON object of claims" example:"ada"`
-	Client   string     `doc:"client" help:"the IP address that it comes from" example:"192.0.2.1"`
+	Listener string     `doc:"listener" help:"the listener that receives the request; the first by default"`
+	As       string     `doc:"as" help:"the caller: a subject, or a JSON object of claims" example:"ada"`
+	Client   string     `doc:"client" help:"the client's IP address" example:"192.0.2.1"`
 	Headers  fieldsForm `doc:"headers" help:"header fields"`
 	Body     string     `doc:"body,empty" help:"the body"`
 }

@@ -144,10 +144,10 @@ func (s Secret) EncodeDoc() *doc.Node {
 
 // timeoutsForm is `timeout`: the total alone, or a map.
 type timeoutsForm struct {
-	Connect bound `doc:"connect" help:"to get a connection, TLS included"`
-	Head    bound `doc:"head" help:"from the request sent to the response's head"`
-	Idle    bound `doc:"idle" help:"between two pieces of a body"`
-	Total   bound `doc:"total" help:"from the first try to the last byte; upgrades are exempt"`
+	Connect bound `doc:"connect" help:"time to get a connection, including TLS"`
+	Head    bound `doc:"head" help:"time from the end of the request to the response's head"`
+	Idle    bound `doc:"idle" help:"time between two pieces of a body"`
+	Total   bound `doc:"total" help:"time from the first attempt to the last byte; upgrades are exempt"`
 }
 
 func (t *timeoutsForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
@@ -164,9 +164,9 @@ func (t timeoutsForm) timeouts() Timeouts {
 
 // retryForm is `retry`: the number of further tries alone, or a map.
 type retryForm struct {
-	Attempts int         `doc:"attempts" help:"further tries after the first one; 2 unless said" example:"1"`
-	Statuses []int       `doc:"statuses" help:"responses that count as failures: 502, 503 and 504 unless told otherwise"`
-	Budget   *budgetForm `doc:"budget" help:"of a service: further tries at most, of all its requests; 20% unless said" example:"10%"`
+	Attempts int         `doc:"attempts" help:"retries after the first attempt; 2 by default" example:"1"`
+	Statuses []int       `doc:"statuses" help:"response statuses that count as failures; 502, 503 and 504 by default"`
+	Budget   *budgetForm `doc:"budget" help:"services only: the most retries for all of the service's requests together; 20% by default" example:"10%"`
 }
 
 func (r *retryForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {

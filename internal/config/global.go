@@ -12,8 +12,8 @@ import (
 
 // adminForm is `admin`: an address alone, or a map of address and token.
 type adminForm struct {
-	Address string  `doc:"address" help:"where it listens, or off" example:"127.0.0.1:8081"`
-	Token   *Secret `doc:"token" help:"asked for by everything that changes state" example:"${env:WEIR_ADMIN_TOKEN}"`
+	Address string  `doc:"address" help:"the address to listen on, or off" example:"127.0.0.1:8081"`
+	Token   *Secret `doc:"token" help:"the token that every request that changes state must carry" example:"${env:WEIR_ADMIN_TOKEN}"`
 	At      doc.Pos `doc:"-,pos"`
 }
 
@@ -31,7 +31,7 @@ func (a *adminForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 
 // trustForm is `trust`: ranges of addresses.
 type trustForm struct {
-	Proxies []Prefix `doc:"proxies,oneormany" help:"peers whose forwarding fields count" example:"[10.0.0.0/8]"`
+	Proxies []Prefix `doc:"proxies,oneormany" help:"proxies whose forwarding header fields are trusted" example:"[10.0.0.0/8]"`
 }
 
 func (t *trustForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
@@ -54,18 +54,18 @@ func prefixes(forms []Prefix) []netip.Prefix {
 
 // limitsForm is `limits`.
 type limitsForm struct {
-	Head         doc.Size      `doc:"head" help:"request line and fields of one request" example:"64KiB"`
-	Fields       int           `doc:"fields" help:"number of field lines of one request" example:"100"`
-	URL          doc.Size      `doc:"url" help:"request target" example:"16KiB"`
-	Body         volume        `doc:"body" help:"request body, or none for no bound" example:"10MB"`
+	Head         doc.Size      `doc:"head" help:"size of the request line and header fields of one request" example:"64KiB"`
+	Fields       int           `doc:"fields" help:"number of header field lines of one request" example:"100"`
+	URL          doc.Size      `doc:"url" help:"size of the request target" example:"16KiB"`
+	Body         volume        `doc:"body" help:"size of the request body, or none for no limit" example:"10MB"`
 	Connections  int           `doc:"connections" help:"open client connections" example:"20000"`
-	PerClient    quota         `doc:"per_client" help:"open connections of one client, or none for no bound; whoever comes through the same proxy is one" example:"200"`
-	Requests     int           `doc:"requests" help:"requests at once" example:"5000"`
-	FirstRequest time.Duration `doc:"first_request" help:"from accept to the end of the first request's head" example:"10s"`
-	HeadTime     time.Duration `doc:"head_time" help:"from a head's first byte to its end" example:"10s"`
-	KeepAlive    time.Duration `doc:"keep_alive" help:"idle between requests" example:"75s"`
-	BodyRate     rate          `doc:"body_rate" help:"bytes of content that a client must send or take a second while it is waited for, or none for no bound" example:"240B"`
-	Memory       doc.Size      `doc:"memory" help:"soft limit of memory; taken from the cgroup unless told" example:"512MiB"`
+	PerClient    quota         `doc:"per_client" help:"open connections of one client, or none for no limit; all clients behind the same proxy count as one" example:"200"`
+	Requests     int           `doc:"requests" help:"concurrent requests" example:"5000"`
+	FirstRequest time.Duration `doc:"first_request" help:"time from accept to the end of the first request's head" example:"10s"`
+	HeadTime     time.Duration `doc:"head_time" help:"time from a head's first byte to its end" example:"10s"`
+	KeepAlive    time.Duration `doc:"keep_alive" help:"idle time between requests" example:"75s"`
+	BodyRate     rate          `doc:"body_rate" help:"content in bytes per second that a client must send or receive while the gateway waits for it, or none for no limit" example:"240B"`
+	Memory       doc.Size      `doc:"memory" help:"soft memory limit; taken from the cgroup by default" example:"512MiB"`
 }
 
 func formOfLimits(l Limits) limitsForm {
@@ -91,8 +91,8 @@ func (f limitsForm) limits() Limits {
 
 // shutdownForm is `shutdown`.
 type shutdownForm struct {
-	Delay time.Duration `doc:"delay" help:"from failing readiness to accepting nothing more, for load balancers to notice" example:"5s"`
-	Drain time.Duration `doc:"drain" help:"for requests under way; then what is left is cut" example:"30s"`
+	Delay time.Duration `doc:"delay" help:"time between failing the readiness check and accepting no more connections, so that load balancers notice" example:"5s"`
+	Drain time.Duration `doc:"drain" help:"time for requests under way to finish; after that they are cut off" example:"30s"`
 	At    doc.Pos       `doc:"-,pos"`
 }
 

@@ -18,11 +18,11 @@ type team struct {
 // groupForm is a group in its written form.
 type groupForm struct {
 	Listeners []string     `doc:"listeners,oneormany" help:"the only listeners that its routes may attach to"`
-	Hosts     []string     `doc:"hosts,oneormany" help:"the only hosts that its routes may match; routes without one get them all" example:"shop.dev"`
-	Allow     []string     `doc:"allow,oneormany" help:"the only backends beyond its own that it may name; * stands for any text" example:"http://*.shop.internal:8080"`
+	Hosts     []string     `doc:"hosts,oneormany" help:"the only hosts that its routes may match; a route without a host gets all of them" example:"shop.dev"`
+	Allow     []string     `doc:"allow,oneormany" help:"the only backends that it may name in addition to its own; * stands for any text" example:"http://*.shop.internal:8080"`
 	Secrets   []string     `doc:"secrets,oneormany" help:"the only secrets that it may refer to; * stands for any text" example:"env:SHOP_*"`
-	Reach     []reachForm  `doc:"reach,oneormany" help:"addresses of this machine and its links that its backends may be at, and Unix sockets; none unless said" example:"[127.0.0.0/8, \"unix:/run/shop/*\"]"`
-	Defaults  *doc.Node    `doc:"defaults" help:"what every route of the group has unless it says otherwise"`
+	Reach     []reachForm  `doc:"reach,oneormany" help:"addresses on this machine and its links, and Unix sockets, that its backends may use; none by default" example:"[127.0.0.0/8, \"unix:/run/shop/*\"]"`
+	Defaults  *doc.Node    `doc:"defaults" help:"defaults for every route of the group"`
 	Section   elementsForm `doc:",inline"`
 }
 

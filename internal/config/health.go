@@ -110,18 +110,18 @@ const DefaultPanic = 50
 
 // healthForm is `health`: a path, tcp, grpc, or a map.
 type healthForm struct {
-	Check    string            `doc:"check" help:"how it is asked: http, tcp or grpc" example:"grpc"`
-	Path     string            `doc:"path" help:"what is asked for by GET" example:"/healthz"`
-	Service  string            `doc:"service" help:"of gRPC, whose health is asked for; the server's unless said" example:"shop.Users"`
-	Host     string            `doc:"host" help:"the Host that is asked for; the endpoint's address unless said" example:"users.internal"`
-	Port     int               `doc:"port" help:"where it is asked; where requests go unless said" example:"9000"`
-	Plain    bool              `doc:"plain" help:"without TLS, at that port"`
-	Headers  map[string]Secret `doc:"headers" help:"header fields of the question" example:"{ Authorization: \"Bearer ${env:HEALTH_TOKEN}\" }"`
-	Statuses []statusForm      `doc:"statuses,oneormany" help:"the good answers; 200-399 unless said" example:"[200, 204]"`
-	Every    time.Duration     `doc:"every" help:"between two questions; 5s unless said" example:"10s"`
-	Timeout  time.Duration     `doc:"timeout" help:"the time for an answer; 2s unless said" example:"1s"`
-	Rise     int               `doc:"rise" help:"good answers after which it is healthy again; 2 unless said" example:"2"`
-	Fall     int               `doc:"fall" help:"bad answers after which it is unhealthy; 3 unless said" example:"3"`
+	Check    string            `doc:"check" help:"the kind of check: http, tcp or grpc" example:"grpc"`
+	Path     string            `doc:"path" help:"the path that the check requests with GET" example:"/healthz"`
+	Service  string            `doc:"service" help:"the gRPC service whose health is checked; the whole server by default" example:"shop.Users"`
+	Host     string            `doc:"host" help:"the Host header to send; the endpoint's address by default" example:"users.internal"`
+	Port     int               `doc:"port" help:"the port to check; by default the port that requests go to" example:"9000"`
+	Plain    bool              `doc:"plain" help:"whether the check is made without TLS; needs port"`
+	Headers  map[string]Secret `doc:"headers" help:"header fields of the check's request" example:"{ Authorization: \"Bearer ${env:HEALTH_TOKEN}\" }"`
+	Statuses []statusForm      `doc:"statuses,oneormany" help:"statuses that count as healthy; 200-399 by default" example:"[200, 204]"`
+	Every    time.Duration     `doc:"every" help:"time between two checks; 5s by default" example:"10s"`
+	Timeout  time.Duration     `doc:"timeout" help:"the time for a response; 2s by default" example:"1s"`
+	Rise     int               `doc:"rise" help:"successful checks until the endpoint is healthy again; 2 by default" example:"2"`
+	Fall     int               `doc:"fall" help:"failed checks until the endpoint is unhealthy; 3 by default" example:"3"`
 	Off      bool              `doc:"-"`
 	At       doc.Pos           `doc:"-,pos"`
 }
@@ -308,14 +308,14 @@ const (
 
 // outlierForm is `outlier`: the failures in a row alone, or a map.
 type outlierForm struct {
-	Failures *int          `doc:"failures" help:"failures in a row that eject an endpoint; 5 unless said, 0 for none" example:"5"`
-	Rate     *percentForm  `doc:"rate" help:"the share of failures that ejects it; 50% unless said, 0% for none" example:"30%"`
-	Requests int           `doc:"requests" help:"of which the share counts; 20 unless said" example:"50"`
-	Window   time.Duration `doc:"window" help:"the time that the share is of; 10s unless said" example:"30s"`
-	Statuses []int         `doc:"statuses,oneormany" help:"answers that are failures; 502, 503 and 504 unless said" example:"[500, 502, 503]"`
-	Eject    time.Duration `doc:"eject" help:"how long it is ejected the first time; 30s unless said" example:"10s"`
-	Longest  time.Duration `doc:"longest" help:"how long at most; 5m unless said" example:"2m"`
-	Share    *percentForm  `doc:"share" help:"of the endpoints that may be ejected at once; 50% unless said" example:"20%"`
+	Failures *int          `doc:"failures" help:"consecutive failures that eject an endpoint; 5 by default, 0 to disable" example:"5"`
+	Rate     *percentForm  `doc:"rate" help:"the share of failed requests that ejects an endpoint; 50% by default, 0% to disable" example:"30%"`
+	Requests int           `doc:"requests" help:"requests in the window that are needed for rate to count; 20 by default" example:"50"`
+	Window   time.Duration `doc:"window" help:"the period over which rate is measured; 10s by default" example:"30s"`
+	Statuses []int         `doc:"statuses,oneormany" help:"statuses that count as failures; 502, 503 and 504 by default" example:"[500, 502, 503]"`
+	Eject    time.Duration `doc:"eject" help:"duration of the first ejection; 30s by default" example:"10s"`
+	Longest  time.Duration `doc:"longest" help:"the longest ejection; 5m by default" example:"2m"`
+	Share    *percentForm  `doc:"share" help:"the share of the endpoints that may be ejected at once; 50% by default" example:"20%"`
 	Off      bool          `doc:"-"`
 }
 
@@ -379,8 +379,8 @@ func (o *outlierForm) outlier() *Outlier {
 
 // holdForm is `hold`: the time alone, or a map.
 type holdForm struct {
-	Time     wait `doc:"time" help:"how long a request waits for an endpoint; 2s unless said, or none" example:"5s"`
-	Requests int  `doc:"requests" help:"how many may wait at once; 1000 unless said" example:"100"`
+	Time     wait `doc:"time" help:"how long a request waits for an endpoint, or none; 2s by default" example:"5s"`
+	Requests int  `doc:"requests" help:"how many requests may wait at once; 1000 by default" example:"100"`
 }
 
 // mostHold is the longest that a request may wait, because its client waits too.

@@ -46,19 +46,19 @@ const DefaultRegion = "us-east-1"
 
 // lambdaAPIForm is `lambda_api`: an address, or a map.
 type lambdaAPIForm struct {
-	Address string                    `doc:"address,required" help:"where it listens: 127.0.0.1:9001, or with keys any other" example:"127.0.0.1:9001"`
-	Region  string                    `doc:"region" help:"the region of the functions, which signatures must be for; any where it is not said" example:"eu-west-1"`
-	Account string                    `doc:"account" help:"the account that the functions' ARNs name" example:"000000000000"`
-	Aliases []string                  `doc:"aliases,oneormany" help:"names of versions that clients may ask for: each function has its one version under each of them" example:"[live, prod]"`
-	Keys    map[string]*accessKeyForm `doc:"keys" help:"who may ask: access key ids, each with its secret; clients on this machine where nothing is said" example:"{ AKIDEXAMPLE: \"${env:LAMBDA_SECRET}\" }"`
-	TLS     *tlsForm                  `doc:"tls" help:"certificates and what is asked of clients"`
+	Address string                    `doc:"address,required" help:"the address to listen on: 127.0.0.1:9001, or with keys any other" example:"127.0.0.1:9001"`
+	Region  string                    `doc:"region" help:"the region of the functions, which signatures must be for; any region by default" example:"eu-west-1"`
+	Account string                    `doc:"account" help:"the account in the functions' ARNs" example:"000000000000"`
+	Aliases []string                  `doc:"aliases,oneormany" help:"qualifiers that clients may use; each of them names the single version of every function" example:"[live, prod]"`
+	Keys    map[string]*accessKeyForm `doc:"keys" help:"clients that may call the API: access key ids, each with its secret; by default clients on this machine" example:"{ AKIDEXAMPLE: \"${env:LAMBDA_SECRET}\" }"`
+	TLS     *tlsForm                  `doc:"tls" help:"certificates, and requirements for client certificates"`
 	At      doc.Pos                   `doc:"-,pos"`
 }
 
 // accessKeyForm is a secret alone, or a map of secret and session token.
 type accessKeyForm struct {
 	Secret *Secret `doc:"secret,required" help:"the secret access key" example:"${env:LAMBDA_SECRET}"`
-	Token  *Secret `doc:"token" help:"the session token that must come with a temporary key" example:"${env:LAMBDA_TOKEN}"`
+	Token  *Secret `doc:"token" help:"the session token that requests with a temporary key must carry" example:"${env:LAMBDA_TOKEN}"`
 	At     doc.Pos `doc:"-,pos"`
 }
 

@@ -9,17 +9,17 @@ import (
 
 // listenerForm is one listener: an address alone, or a map.
 type listenerForm struct {
-	Address   string        `doc:"address,required" help:"what is bound: :8080, 127.0.0.1:8080 or unix:/run/weir.sock" example:":8080"`
+	Address   string        `doc:"address,required" help:"the address to listen on: :8080, 127.0.0.1:8080 or unix:/run/weir.sock" example:":8080"`
 	Hostname  string        `doc:"hostname" help:"the only host that it serves" example:"*.shop.dev"`
-	Protocol  string        `doc:"protocol" help:"HTTP, HTTPS, TLS, TCP or UDP; HTTPS where there is tls, else HTTP" example:"HTTPS"`
-	TLS       *tlsForm      `doc:"tls" help:"certificates and what is asked of clients, or passthrough"`
-	Announced announcedForm `doc:"proxy_protocol" help:"every connection begins with a PROXY header, of a proxy that is trusted" example:"true"`
+	Protocol  string        `doc:"protocol" help:"HTTP, HTTPS, TLS, TCP or UDP; by default HTTPS if tls is set, else HTTP" example:"HTTPS"`
+	TLS       *tlsForm      `doc:"tls" help:"certificates, and requirements for client certificates; or passthrough"`
+	Announced announcedForm `doc:"proxy_protocol" help:"whether every connection begins with a PROXY header from a trusted proxy" example:"true"`
 }
 
 // announcedForm is a truth value, or a map of the trusted peers.
 type announcedForm struct {
 	on    bool
-	Trust []Prefix `doc:"trust,oneormany" help:"the proxies; those of the top level's trust unless said" example:"[10.0.0.0/8]"`
+	Trust []Prefix `doc:"trust,oneormany" help:"the trusted proxies; by default those in the top-level trust" example:"[10.0.0.0/8]"`
 }
 
 func (f *announcedForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {

@@ -79,36 +79,36 @@ type file struct {
 
 // fileForm is a file in its written form.
 type fileForm struct {
-	Version   string         `doc:"version" help:"the version of this form: 1" example:"1"`
+	Version   string         `doc:"version" help:"the version of the config format: 1" example:"1"`
 	Group     string         `doc:"group" help:"the group that everything in this file belongs to" example:"shop"`
-	Listen    *doc.Node      `doc:"listen" help:"where requests come in" example:":8080"`
-	Admin     *adminForm     `doc:"admin" help:"the operators' API" example:"127.0.0.1:8081"`
-	LambdaAPI *lambdaAPIForm `doc:"lambda_api" help:"the API of AWS Lambda for the functions of this config" example:"127.0.0.1:9001"`
+	Listen    *doc.Node      `doc:"listen" help:"the addresses where requests come in" example:":8080"`
+	Admin     *adminForm     `doc:"admin" help:"the API for operators" example:"127.0.0.1:8081"`
+	LambdaAPI *lambdaAPIForm `doc:"lambda_api" help:"the API of AWS Lambda, served for the functions of this config" example:"127.0.0.1:9001"`
 	Registry  *registryForm  `doc:"registry" help:"where services register themselves" example:"127.0.0.1:9090"`
-	Limits    *limitsForm    `doc:"limits" help:"what one client or all together may take"`
-	Shutdown  *shutdownForm  `doc:"shutdown" help:"how the gateway ends"`
-	Resolver  *resolverForm  `doc:"resolver" help:"how the names of backends are looked up" example:"10.0.0.2"`
-	Zone      string         `doc:"zone" help:"where this gateway is; endpoints of the same zone are preferred; WEIR_ZONE unless said" example:"eu-west-1a"`
-	Discovery *doc.Node      `doc:"discovery" help:"how the sources are reached where endpoints are found" example:"{ etcd: http://10.0.0.5:2379 }"`
-	Clouds    *doc.Node      `doc:"clouds" help:"the platforms whose functions are called: accounts, and what all functions there have together" example:"{ aws: { room: 512MiB } }"`
-	Problems  string         `doc:"problems" help:"how much clients are told of a problem: brief, or verbose for development" example:"verbose"`
-	Engine    string         `doc:"engine" help:"what speaks HTTP/1.x with clients and services: own, unless said, is Weir's, std is net/http's" example:"std"`
-	Trust     *trustForm     `doc:"trust" help:"proxies whose forwarding fields count" example:"10.0.0.0/8"`
-	Telemetry *telemetryForm `doc:"telemetry" help:"what operators are told: metrics, access log, traces"`
-	Defaults  *doc.Node      `doc:"defaults" help:"what every route has unless it says otherwise"`
-	Groups    *doc.Node      `doc:"groups" help:"teams: what they own and what they may reach"`
+	Limits    *limitsForm    `doc:"limits" help:"limits for a single client and for all clients together"`
+	Shutdown  *shutdownForm  `doc:"shutdown" help:"how the gateway shuts down"`
+	Resolver  *resolverForm  `doc:"resolver" help:"how the names of backends are resolved" example:"10.0.0.2"`
+	Zone      string         `doc:"zone" help:"the zone of this gateway, whose endpoints are preferred; WEIR_ZONE by default" example:"eu-west-1a"`
+	Discovery *doc.Node      `doc:"discovery" help:"how to reach the sources of endpoints" example:"{ etcd: http://10.0.0.5:2379 }"`
+	Clouds    *doc.Node      `doc:"clouds" help:"the platforms whose functions are called: accounts, and limits for all functions on a platform together" example:"{ aws: { room: 512MiB } }"`
+	Problems  string         `doc:"problems" help:"how much detail about problems clients get: brief, or verbose for development" example:"verbose"`
+	Engine    string         `doc:"engine" help:"the HTTP/1.x implementation for clients and services: own (Weir's, the default) or std (net/http)" example:"std"`
+	Trust     *trustForm     `doc:"trust" help:"proxies whose forwarding header fields are trusted" example:"10.0.0.0/8"`
+	Telemetry *telemetryForm `doc:"telemetry" help:"data for operators: metrics, access log, traces"`
+	Defaults  *doc.Node      `doc:"defaults" help:"defaults for every route"`
+	Groups    *doc.Node      `doc:"groups" help:"teams: what they own and what they may use"`
 	Section   elementsForm   `doc:",inline"`
 }
 
 // elementsForm holds the elements that a file or one of its groups may have.
 type elementsForm struct {
-	Routes       *doc.Node  `doc:"routes" help:"method, host and path pattern to a backend"`
-	Services     *doc.Node  `doc:"services" help:"backends made of living endpoints"`
+	Routes       *doc.Node  `doc:"routes" help:"backends, by method, host and path pattern"`
+	Services     *doc.Node  `doc:"services" help:"backends made of live endpoints"`
 	Functions    *doc.Node  `doc:"functions" help:"backends that are invoked"`
 	Compositions *doc.Node  `doc:"compositions" help:"backends made of calls to other backends"`
-	Auth         *doc.Node  `doc:"auth" help:"ways of recognising callers, which routes name"`
+	Auth         *doc.Node  `doc:"auth" help:"ways to authenticate callers, which routes refer to by name"`
 	Streams      *doc.Node  `doc:"streams" help:"TCP, UDP and TLS passthrough"`
-	Tests        []testForm `doc:"tests" help:"requests and what is expected of them"`
+	Tests        []testForm `doc:"tests" help:"requests and their expected results"`
 }
 
 // section is the part of a file that belongs to one group.

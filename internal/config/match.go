@@ -27,13 +27,13 @@ type fieldsForm []FieldMatch
 
 type fieldForm struct {
 	Name  string `doc:"name,required" help:"the name"`
-	Value string `doc:"value,required,empty" help:"the value, or an expression of RE2 for all of it"`
-	Regex bool   `doc:"regex" help:"whether value is an expression"`
+	Value string `doc:"value,required,empty" help:"the value, or an RE2 regular expression that must match all of it"`
+	Regex bool   `doc:"regex" help:"whether value is a regular expression"`
 }
 
 // fieldValueForm is a value, or `regex:`.
 type fieldValueForm struct {
-	Regex string `doc:"regex,required" help:"an expression of RE2 that must match the whole value" example:"v[0-9]+"`
+	Regex string `doc:"regex,required" help:"an RE2 regular expression that must match the whole value" example:"v[0-9]+"`
 }
 
 func (f *fieldsForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
@@ -67,8 +67,8 @@ func fieldOf(e doc.Entry, ps *doc.Problems) FieldMatch {
 
 // longMatchForm is one of `matches` in the long form.
 type longMatchForm struct {
-	Method  string     `doc:"method" help:"one method; every one unless told" example:"GET"`
-	Path    pathForm   `doc:"path" help:"the path; every one unless told" example:"/orders/{id}"`
+	Method  string     `doc:"method" help:"one method; any by default" example:"GET"`
+	Path    pathForm   `doc:"path" help:"the path; any by default" example:"/orders/{id}"`
 	Headers fieldsForm `doc:"headers" help:"header fields and their values"`
 	Query   fieldsForm `doc:"query" help:"query parameters and their values"`
 	Cookies fieldsForm `doc:"cookies" help:"cookies and their values"`
@@ -85,9 +85,9 @@ func (m longMatchForm) match() Match {
 
 // pathForm is a pattern, or one of exact, prefix and pattern.
 type pathForm struct {
-	Exact   string `doc:"exact" help:"this path" example:"/orders"`
-	Prefix  string `doc:"prefix" help:"this path and all below it" example:"/orders"`
-	Pattern string `doc:"pattern" help:"a pattern" example:"/orders/{id}"`
+	Exact   string `doc:"exact" help:"exactly this path" example:"/orders"`
+	Prefix  string `doc:"prefix" help:"this path and all paths below it" example:"/orders"`
+	Pattern string `doc:"pattern" help:"a path pattern" example:"/orders/{id}"`
 }
 
 func (p *pathForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {

@@ -48,30 +48,30 @@ const (
 
 // registryForm is `registry`: an address, or a map.
 type registryForm struct {
-	Address string                        `doc:"address,required" help:"where it listens" example:"127.0.0.1:9090"`
-	Tokens  map[string]*registryTokenForm `doc:"tokens" help:"who may register: names, each with its token; clients on this machine where nothing is said" example:"{ deploy: \"${env:DEPLOY_TOKEN}\" }"`
-	Reading string                        `doc:"reading" help:"who may read: anyone that reaches it, or tokens: whoever shows one" example:"tokens"`
-	Allow   []Prefix                      `doc:"allow,oneormany" help:"addresses that instances may have although they are refused otherwise: of this machine, link-local, where a cloud tells its secrets" example:"[169.254.0.0/16]"`
-	Limits  *registryLimitsForm           `doc:"limits" help:"how much is kept"`
-	TLS     *tlsForm                      `doc:"tls" help:"certificates and what is asked of clients"`
+	Address string                        `doc:"address,required" help:"the address to listen on" example:"127.0.0.1:9090"`
+	Tokens  map[string]*registryTokenForm `doc:"tokens" help:"clients that may register: names, each with its token; by default clients on this machine" example:"{ deploy: \"${env:DEPLOY_TOKEN}\" }"`
+	Reading string                        `doc:"reading" help:"the clients that may read: anyone (that can reach the registry), or tokens (those that present one)" example:"tokens"`
+	Allow   []Prefix                      `doc:"allow,oneormany" help:"addresses that instances may have although they are otherwise refused: those of this machine, link-local ones, and those where a cloud serves its secrets" example:"[169.254.0.0/16]"`
+	Limits  *registryLimitsForm           `doc:"limits" help:"how much the registry keeps"`
+	TLS     *tlsForm                      `doc:"tls" help:"certificates, and requirements for client certificates"`
 	At      doc.Pos                       `doc:"-,pos"`
 }
 
 // registryTokenForm is a token alone, or a map with what it may do.
 type registryTokenForm struct {
-	Token     *Secret  `doc:"token,required" help:"the token, by reference, or its digest sha256:..." example:"${env:DEPLOY_TOKEN}"`
-	Services  []string `doc:"services,oneormany" help:"patterns of the services that it may register; all unless said" example:"[users, shop-*]"`
-	Addresses []Prefix `doc:"addresses,oneormany" help:"addresses that it may register beside that of its own connection" example:"[10.0.0.0/8]"`
+	Token     *Secret  `doc:"token,required" help:"a reference to the token, or its digest sha256:..." example:"${env:DEPLOY_TOKEN}"`
+	Services  []string `doc:"services,oneormany" help:"patterns of the services that it may register; all by default" example:"[users, shop-*]"`
+	Addresses []Prefix `doc:"addresses,oneormany" help:"addresses that it may register, in addition to the address of its own connection" example:"[10.0.0.0/8]"`
 	At        doc.Pos  `doc:"-,pos"`
 }
 
 // registryLimitsForm is `limits` of a registry.
 type registryLimitsForm struct {
-	Services  int      `doc:"services" help:"services that have an instance" example:"5000"`
-	Instances int      `doc:"instances" help:"instances of all services" example:"50000"`
+	Services  int      `doc:"services" help:"services that have at least one instance" example:"5000"`
+	Instances int      `doc:"instances" help:"instances of all services together" example:"50000"`
 	Service   int      `doc:"service" help:"instances of one service" example:"2000"`
-	Bytes     doc.Size `doc:"bytes" help:"what instances say of themselves" example:"64MiB"`
-	Watchers  int      `doc:"watchers" help:"who follows the changes at once" example:"1000"`
+	Bytes     doc.Size `doc:"bytes" help:"size of the data that instances register about themselves" example:"64MiB"`
+	Watchers  int      `doc:"watchers" help:"clients that watch changes at once" example:"1000"`
 }
 
 func formOfHolding(l registry.Limits) registryLimitsForm {

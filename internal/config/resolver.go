@@ -55,12 +55,12 @@ func (r *Resolver) Key() string {
 
 // resolverForm is `resolver`: servers alone, or a map.
 type resolverForm struct {
-	Servers []string      `doc:"servers,oneormany" help:"servers that are asked, by their addresses; this machine's unless said" example:"[10.0.0.2, \"10.0.0.3:5353\"]"`
-	Search  []string      `doc:"search,oneormany" help:"domains that short names are looked for in" example:"[shop.internal]"`
-	Family  string        `doc:"family" help:"ipv4 or ipv6; both unless said" example:"ipv4"`
-	Timeout time.Duration `doc:"timeout" help:"for the answer of one server" example:"2s"`
-	MinTTL  time.Duration `doc:"min_ttl" help:"how long an answer is kept at least" example:"1s"`
-	MaxTTL  time.Duration `doc:"max_ttl" help:"and at most" example:"5m"`
+	Servers []string      `doc:"servers,oneormany" help:"addresses of the DNS servers to ask; this machine's by default" example:"[10.0.0.2, \"10.0.0.3:5353\"]"`
+	Search  []string      `doc:"search,oneormany" help:"domains that are appended to short names" example:"[shop.internal]"`
+	Family  string        `doc:"family" help:"ipv4 or ipv6; both by default" example:"ipv4"`
+	Timeout time.Duration `doc:"timeout" help:"the time for one server to answer" example:"2s"`
+	MinTTL  time.Duration `doc:"min_ttl" help:"the shortest time that an answer is kept" example:"1s"`
+	MaxTTL  time.Duration `doc:"max_ttl" help:"the longest time that an answer is kept" example:"5m"`
 	At      doc.Pos       `doc:"-,pos"`
 }
 

@@ -11,31 +11,31 @@ import (
 
 // routeForm holds the fields of a route in the short form, without filters.
 type routeForm struct {
-	Name         string        `doc:"name" help:"what logs and metrics call the route; its key unless told"`
-	To           *doc.Node     `doc:"to" help:"the backend, or variants of it" example:"http://users:8080"`
-	Compose      *doc.Node     `doc:"compose" help:"calls to several backends, instead of to, by the names of the steps"`
-	Return       *doc.Node     `doc:"return" help:"what compose answers: JSON with expressions, or a map of status, headers and body"`
-	Timing       bool          `doc:"timing" help:"tells clients in Server-Timing how long each step of compose took"`
-	Strip        string        `doc:"strip" help:"what is taken from the front of the path before it is sent" example:"/api"`
-	Match        *matchForm    `doc:"match" help:"further conditions on a request"`
-	Hosts        []string      `doc:"hosts,oneormany" help:"hosts that it serves, instead of one in the key"`
-	Listeners    []string      `doc:"listeners,oneormany" help:"listeners that it is attached to; all unless told"`
-	Timeout      *timeoutsForm `doc:"timeout" help:"the time for everything, or for each part" example:"5s"`
-	Retry        *retryForm    `doc:"retry" help:"further tries" example:"2"`
-	EncodedSlash bool          `doc:"encoded_slash" help:"lets encoded slashes and backslashes in the path through"`
+	Name         string        `doc:"name" help:"the route's name in logs and metrics; its key by default"`
+	To           *doc.Node     `doc:"to" help:"the backend, or several variants" example:"http://users:8080"`
+	Compose      *doc.Node     `doc:"compose" help:"instead of to: calls to several backends, by step name"`
+	Return       *doc.Node     `doc:"return" help:"the response of compose: JSON with expressions, or a map of status, headers and body"`
+	Timing       bool          `doc:"timing" help:"whether the Server-Timing header tells clients how long each step of compose took"`
+	Strip        string        `doc:"strip" help:"segments to remove from the front of the path before it is sent" example:"/api"`
+	Match        *matchForm    `doc:"match" help:"further conditions for a request"`
+	Hosts        []string      `doc:"hosts,oneormany" help:"hosts that the route serves, instead of one in the key"`
+	Listeners    []string      `doc:"listeners,oneormany" help:"listeners that the route is attached to; all by default"`
+	Timeout      *timeoutsForm `doc:"timeout" help:"the time for the whole request, or for each part" example:"5s"`
+	Retry        *retryForm    `doc:"retry" help:"retries after a failed attempt" example:"2"`
+	EncodedSlash bool          `doc:"encoded_slash" help:"whether to accept paths with an encoded slash or backslash, or with a ';' (plain or encoded)"`
 }
 
 // longRouteForm holds those of the long form.
 type longRouteForm struct {
-	Matches      []longMatchForm   `doc:"matches" help:"any of them must hold"`
-	Filters      *doc.Node         `doc:"filters" help:"a list of filters, each a map of its own"`
-	Backends     []longBackendForm `doc:"backends" help:"what may answer, by weight"`
-	Sticky       *Expr             `doc:"sticky" help:"what keeps a client on its share" example:"auth.id"`
-	Hosts        []string          `doc:"hosts,oneormany" help:"hosts that it serves"`
-	Listeners    []string          `doc:"listeners,oneormany" help:"listeners that it is attached to; all unless told"`
-	Timeout      *timeoutsForm     `doc:"timeout" help:"the time for everything, or for each part"`
-	Retry        *retryForm        `doc:"retry" help:"further tries"`
-	EncodedSlash bool              `doc:"encoded_slash" help:"lets encoded slashes and backslashes in the path through"`
+	Matches      []longMatchForm   `doc:"matches" help:"conditions, of which at least one must hold"`
+	Filters      *doc.Node         `doc:"filters" help:"a list of filters, each a map of one filter"`
+	Backends     []longBackendForm `doc:"backends" help:"the backends that may respond, by weight"`
+	Sticky       *Expr             `doc:"sticky" help:"the value that keeps a client on the same backend" example:"auth.id"`
+	Hosts        []string          `doc:"hosts,oneormany" help:"hosts that the route serves"`
+	Listeners    []string          `doc:"listeners,oneormany" help:"listeners that the route is attached to; all by default"`
+	Timeout      *timeoutsForm     `doc:"timeout" help:"the time for the whole request, or for each part"`
+	Retry        *retryForm        `doc:"retry" help:"retries after a failed attempt"`
+	EncodedSlash bool              `doc:"encoded_slash" help:"whether to accept paths with an encoded slash or backslash, or with a ';' (plain or encoded)"`
 }
 
 func routeKeys() []string {

@@ -9,20 +9,20 @@ import (
 
 // serviceForm is a service: its source alone, a list of its addresses, or a map.
 type serviceForm struct {
-	Source    *doc.Node      `doc:"source" help:"where its endpoints are found" example:"k8s:shop/catalog:http"`
-	Endpoints []endpointForm `doc:"endpoints,oneormany" help:"its addresses, where they are fixed" example:"[10.0.0.1:8080]"`
-	Protocol  string         `doc:"protocol" help:"http, h2c, h2 or grpc; told by the source unless said" example:"h2c"`
-	TLS       *clientTLSForm `doc:"tls" help:"how its identity is checked; plain unless said"`
-	Resolver  *resolverForm  `doc:"resolver" help:"how names among its endpoints are looked up" example:"10.0.0.2"`
-	Announce  string         `doc:"proxy_protocol" help:"tell endpoints whose connection it is: v1 or v2" example:"v2"`
-	Timeout   timeoutsForm   `doc:"timeout" help:"the time for everything, or for each part"`
-	Retry     *retryForm     `doc:"retry" help:"further tries" example:"2"`
-	Balance   *balanceForm   `doc:"balance" help:"how an endpoint is chosen: a way, or a map" example:"least-requests"`
-	Breaker   *breakerForm   `doc:"breaker" help:"when nothing more is asked: from which share of failures, or a map; never unless said" example:"50%"`
-	Health    *healthForm    `doc:"health" help:"how endpoints are asked whether they serve: a path, tcp, grpc, or a map; they are not unless said" example:"/healthz"`
-	Outlier   *outlierForm   `doc:"outlier" help:"when an endpoint is left alone for its failures: how many in a row, a map, or none" example:"5"`
-	Hold      *holdForm      `doc:"hold" help:"how long requests wait for an endpoint while there is none; 2s unless said" example:"5s"`
-	Panic     *panicForm     `doc:"panic" help:"the share of healthy endpoints below which health is not believed; 50% unless said, or none" example:"30%"`
+	Source    *doc.Node      `doc:"source" help:"the source that its endpoints are discovered from" example:"k8s:shop/catalog:http"`
+	Endpoints []endpointForm `doc:"endpoints,oneormany" help:"its addresses, if they are fixed" example:"[10.0.0.1:8080]"`
+	Protocol  string         `doc:"protocol" help:"http, h2c, h2 or grpc; the source's by default" example:"h2c"`
+	TLS       *clientTLSForm `doc:"tls" help:"how the endpoints' identity is verified; no TLS by default"`
+	Resolver  *resolverForm  `doc:"resolver" help:"how names among its endpoints are resolved" example:"10.0.0.2"`
+	Announce  string         `doc:"proxy_protocol" help:"whether to tell endpoints the client's address in a PROXY header: v1 or v2" example:"v2"`
+	Timeout   timeoutsForm   `doc:"timeout" help:"the time for the whole request, or for each part"`
+	Retry     *retryForm     `doc:"retry" help:"retries after a failed attempt" example:"2"`
+	Balance   *balanceForm   `doc:"balance" help:"how an endpoint is chosen: a method, or a map" example:"least-requests"`
+	Breaker   *breakerForm   `doc:"breaker" help:"when to stop sending requests: the share of failures, or a map; never by default" example:"50%"`
+	Health    *healthForm    `doc:"health" help:"how to check the endpoints' health: a path, tcp, grpc, or a map; no checks by default" example:"/healthz"`
+	Outlier   *outlierForm   `doc:"outlier" help:"when an endpoint is ejected for its failures: how many in a row, a map, or none" example:"5"`
+	Hold      *holdForm      `doc:"hold" help:"how long requests wait while there is no endpoint; 2s by default" example:"5s"`
+	Panic     *panicForm     `doc:"panic" help:"the share of healthy endpoints below which health is ignored, or none; 50% by default" example:"30%"`
 }
 
 func (s *serviceForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
@@ -39,8 +39,8 @@ func (s *serviceForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 // endpointForm is an address alone, or a map of address, weight and zone.
 type endpointForm struct {
 	Address string  `doc:"address,required" help:"host:port, or unix:/path" example:"10.0.0.1:8080"`
-	Weight  int     `doc:"weight" help:"its part of the requests; 1 unless said"`
-	Zone    string  `doc:"zone" help:"where it is"`
+	Weight  int     `doc:"weight" help:"its weight, relative to the other endpoints; 1 by default"`
+	Zone    string  `doc:"zone" help:"the zone that the endpoint is in"`
 	At      doc.Pos `doc:"-,pos"`
 }
 
@@ -63,10 +63,10 @@ func (e Endpoint) from(s *Service) Origin {
 
 // clientTLSForm says how Weir calls endpoints over TLS.
 type clientTLSForm struct {
-	Name string      `doc:"name" help:"the name asked for and checked; the endpoint's host unless said" example:"users.internal"`
-	CA   *FileSecret `doc:"ca" help:"authorities in PEM: a file, or a secret; the system's unless said" example:"/etc/weir/ca.crt"`
-	SANs []string    `doc:"sans,oneormany" help:"names of which the certificate must have one"`
-	Cert *FileSecret `doc:"cert" help:"the certificate that is shown to endpoints, with its chain in PEM: a file, or a secret" example:"/etc/weir/client.crt"`
+	Name string      `doc:"name" help:"the name to request (SNI) and verify; the endpoint's host by default" example:"users.internal"`
+	CA   *FileSecret `doc:"ca" help:"authorities in PEM: a file, or a secret; the system's by default" example:"/etc/weir/ca.crt"`
+	SANs []string    `doc:"sans,oneormany" help:"names, at least one of which the certificate must have"`
+	Cert *FileSecret `doc:"cert" help:"the certificate to present to endpoints, with its chain in PEM: a file, or a secret" example:"/etc/weir/client.crt"`
 	Key  *FileSecret `doc:"key" help:"its private key in PEM: a file, or a secret" example:"/etc/weir/client.key"`
 	At   doc.Pos     `doc:"-,pos"`
 }

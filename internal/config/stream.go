@@ -10,8 +10,8 @@ import (
 
 // streamForm is a stream.
 type streamForm struct {
-	Listen    *doc.Node `doc:"listen" help:"what is bound, with tcp, udp or tls" example:"tcp://:5432"`
-	Listeners []string  `doc:"listeners,oneormany" help:"listeners that it is attached to, instead of listen"`
+	Listen    *doc.Node `doc:"listen" help:"the address to listen on, with tcp, udp or tls" example:"tcp://:5432"`
+	Listeners []string  `doc:"listeners,oneormany" help:"listeners that the stream is attached to, instead of listen"`
 	Hosts     []string  `doc:"hosts,oneormany" help:"server names, for tls" example:"shop.dev"`
 	To        *doc.Node `doc:"to,required" help:"the backend" example:"k8s:shop/db:5432"`
 }
@@ -59,7 +59,7 @@ func (l *loader) streamListener(n *doc.Node, ps *doc.Problems) (string, bool) {
 
 // streamBackendForm is one of several backends of a stream.
 type streamBackendForm struct {
-	Weight int       `doc:"weight" help:"its part of the connections; 1 unless said"`
+	Weight int       `doc:"weight" help:"its share of the connections, relative to the others; 1 by default"`
 	Use    *doc.Node `doc:"use,required" help:"the backend"`
 }
 

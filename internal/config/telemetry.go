@@ -73,15 +73,15 @@ func DefaultTelemetry() Telemetry {
 
 // telemetryForm is `telemetry`.
 type telemetryForm struct {
-	Metrics   *metricsForm   `doc:"metrics" help:"who may read /metrics on the admin API"`
-	Traces    *tracesForm    `doc:"traces" help:"the URL of a collector that takes OTLP over HTTP, or off" example:"http://localhost:4318"`
-	AccessLog *accessLogForm `doc:"access_log" help:"one line for each request: stderr, stdout, a file's path, or off" example:"stdout"`
+	Metrics   *metricsForm   `doc:"metrics" help:"the clients that may read /metrics on the admin API"`
+	Traces    *tracesForm    `doc:"traces" help:"the URL of a collector that accepts OTLP over HTTP, or off" example:"http://localhost:4318"`
+	AccessLog *accessLogForm `doc:"access_log" help:"one line for each request, written to stderr, stdout or the path of a file; or off" example:"stdout"`
 }
 
 // metricsForm is `metrics`: the word open, or a map.
 type metricsForm struct {
-	Open  bool    `doc:"open" help:"whether everybody who reaches the admin API may read them" example:"true"`
-	Token *Secret `doc:"token" help:"who knows it may read them, and nothing else" example:"${env:WEIR_METRICS_TOKEN}"`
+	Open  bool    `doc:"open" help:"whether anyone who can reach the admin API may read them" example:"true"`
+	Token *Secret `doc:"token" help:"a token that lets a client read them, and nothing else" example:"${env:WEIR_METRICS_TOKEN}"`
 	At    doc.Pos `doc:"-,pos"`
 }
 
@@ -100,10 +100,10 @@ func (m *metricsForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 type accessLogForm struct {
 	To              string    `doc:"to" help:"stderr, stdout, off, or the path of a file" example:"/var/log/weir/access.log"`
 	Format          string    `doc:"format" help:"text, json, common or combined" example:"json"`
-	Fields          []string  `doc:"fields,oneormany" help:"what a line holds, in this order" example:"[time, method, path, status, took]"`
+	Fields          []string  `doc:"fields,oneormany" help:"the fields of a line, in this order" example:"[time, method, path, status, took]"`
 	Headers         []string  `doc:"headers,oneormany" help:"header fields of the request to add" example:"[X-Tenant]"`
 	ResponseHeaders []string  `doc:"response_headers,oneormany" help:"header fields of the response to add" example:"[Content-Type]"`
-	Sample          ratioForm `doc:"sample" help:"the share of requests that are written; what failed always is" example:"10%"`
+	Sample          ratioForm `doc:"sample" help:"the share of requests to log; failed requests are always logged" example:"10%"`
 	At              doc.Pos   `doc:"-,pos"`
 }
 
@@ -159,11 +159,11 @@ func (a *accessLogForm) check(n *doc.Node, ps *doc.Problems) {
 
 // tracesForm is `traces`: the destination alone, or a map.
 type tracesForm struct {
-	To      string            `doc:"to" help:"the URL of a collector that takes OTLP over HTTP; its path gets /v1/traces" example:"http://localhost:4318"`
-	Headers map[string]Secret `doc:"headers" help:"header fields that the collector asks for" example:"{ Authorization: \"Bearer ${env:OTLP_TOKEN}\" }"`
+	To      string            `doc:"to" help:"the URL of a collector that accepts OTLP over HTTP; /v1/traces is appended to its path" example:"http://localhost:4318"`
+	Headers map[string]Secret `doc:"headers" help:"header fields that the collector requires" example:"{ Authorization: \"Bearer ${env:OTLP_TOKEN}\" }"`
 	Service string            `doc:"service" help:"the name of this service in traces" example:"edge"`
 	Sample  *ratioForm        `doc:"sample" help:"the share of traces that begin here" example:"5%"`
-	Believe string            `doc:"believe" help:"whose word counts on whether a trace is sampled: proxies, everyone or nobody" example:"everyone"`
+	Believe string            `doc:"believe" help:"the peers whose decision to sample a trace is followed: proxies, everyone or nobody" example:"everyone"`
 	At      doc.Pos           `doc:"-,pos"`
 }
 

@@ -20,13 +20,13 @@ type tlsForm struct {
 type serverTLSForm struct {
 	Cert         *FileSecret       `doc:"cert" help:"the certificate chain in PEM: a file, or a secret" example:"/etc/weir/tls.crt"`
 	Key          *FileSecret       `doc:"key" help:"its private key in PEM: a file, or a secret" example:"/etc/weir/tls.key"`
-	Certificates []certificateForm `doc:"certificates,oneormany" help:"several of them, chosen from by the name that a client asks for"`
-	StrictNames  bool              `doc:"strict_names" help:"refuse a client that asks for no name, or for one that no certificate has; else it is shown the first one"`
-	ClientCA     *FileSecret       `doc:"client_ca" help:"whose client certificates count, in PEM: a file, or a secret" example:"/etc/weir/clients.crt"`
-	Client       string            `doc:"client" help:"require, optional or none; require where there is client_ca" example:"optional"`
-	MinVersion   string            `doc:"min_version" help:"the oldest version that is spoken: 1.2 or 1.3" example:"1.3"`
-	Ciphers      cipherForm        `doc:"ciphers" help:"the cipher suites of TLS 1.2; those of TLS 1.3 are fixed"`
-	Curves       curveForm         `doc:"curves" help:"the groups of the key exchange"`
+	Certificates []certificateForm `doc:"certificates,oneormany" help:"several certificates, selected by the name that a client asks for"`
+	StrictNames  bool              `doc:"strict_names" help:"whether to refuse a client that asks for no name, or for one that no certificate has; otherwise it gets the first certificate"`
+	ClientCA     *FileSecret       `doc:"client_ca" help:"authorities whose client certificates are accepted, in PEM: a file, or a secret" example:"/etc/weir/clients.crt"`
+	Client       string            `doc:"client" help:"require, optional or none; require if client_ca is set" example:"optional"`
+	MinVersion   string            `doc:"min_version" help:"the oldest TLS version to accept: 1.2 or 1.3" example:"1.3"`
+	Ciphers      cipherForm        `doc:"ciphers" help:"the cipher suites of TLS 1.2; the suites of TLS 1.3 are fixed"`
+	Curves       curveForm         `doc:"curves" help:"the key exchange groups"`
 	At           doc.Pos           `doc:"-,pos"`
 }
 

@@ -10,9 +10,9 @@ import (
 
 // variantForm is one of the backends under `to`.
 type variantForm struct {
-	When   *Expr        `doc:"when" help:"chosen when true, before any share" example:"=request.headers['x-beta'] == '1'"`
-	Share  *percentForm `doc:"share" help:"its share of the requests; the plain one gets the rest" example:"5%"`
-	Sticky *Expr        `doc:"sticky" help:"what keeps a client on its share" example:"auth.id"`
+	When   *Expr        `doc:"when" help:"if true, selects this variant before any share applies" example:"=request.headers['x-beta'] == '1'"`
+	Share  *percentForm `doc:"share" help:"its share of the requests; the variant without when and share gets the rest" example:"5%"`
+	Sticky *Expr        `doc:"sticky" help:"the value that keeps a client on the same variant" example:"auth.id"`
 	Use    *doc.Node    `doc:"use" help:"the backend" example:"http://users:8080"`
 }
 
@@ -196,12 +196,12 @@ func stick(r *Route, v variant, ps *doc.Problems) {
 
 // longBackendForm is one of `backends` in the long form.
 type longBackendForm struct {
-	When    *Expr     `doc:"when" help:"chosen when true, before any weight"`
-	Weight  *int      `doc:"weight" help:"its part of the requests among those without when; 1 unless told" example:"3"`
+	When    *Expr     `doc:"when" help:"if true, selects this backend before any weight applies"`
+	Weight  *int      `doc:"weight" help:"its share of the requests, relative to the other backends without when; 1 by default" example:"3"`
 	Use     *doc.Node `doc:"use" help:"the backend" example:"http://users:8080"`
-	Status  int       `doc:"status" help:"answers with this status instead of a backend"`
-	Reason  string    `doc:"reason" help:"why it does"`
-	Filters *doc.Node `doc:"filters" help:"filters of this backend only"`
+	Status  int       `doc:"status" help:"responds with this status instead of calling a backend"`
+	Reason  string    `doc:"reason" help:"the reason for that response"`
+	Filters *doc.Node `doc:"filters" help:"filters for this backend only"`
 	At      doc.Pos   `doc:"-,pos"`
 }
 

@@ -52,16 +52,16 @@ func checkK8s(ref config.Ref) error {
 }
 
 type corsConfig struct {
-	Origins     []string `doc:"origins,required,oneormany" help:"who may read responses" example:"https://shop.dev"`
-	Credentials bool     `doc:"credentials" help:"whether cookies may come"`
+	Origins     []string `doc:"origins,required,oneormany" help:"origins whose pages may read responses" example:"https://shop.dev"`
+	Credentials bool     `doc:"credentials" help:"whether requests may carry cookies"`
 }
 
 type bearerConfig struct {
-	Token config.Secret `doc:"token,required" help:"the one that is accepted" example:"${env:TOKEN}"`
+	Token config.Secret `doc:"token,required" help:"the accepted token" example:"${env:TOKEN}"`
 }
 
 type authConfig struct {
-	Who config.AuthRule `doc:"who,required" help:"who may call" example:"customer"`
+	Who config.AuthRule `doc:"who,required" help:"the callers that may pass" example:"customer"`
 }
 
 func (c *authConfig) DecodeDoc(n *doc.Node, ps *doc.Problems) {
@@ -79,13 +79,13 @@ func (authConfig) DocSchema() *doc.Schema {
 }
 
 type k8sConfig struct {
-	Kubeconfig string        `doc:"kubeconfig" help:"how the API server is reached" example:"/etc/weir/kubeconfig"`
-	Resync     time.Duration `doc:"resync" help:"how often everything is read anew"`
+	Kubeconfig string        `doc:"kubeconfig" help:"the file that describes how to reach the API server" example:"/etc/weir/kubeconfig"`
+	Resync     time.Duration `doc:"resync" help:"how often everything is read again"`
 }
 
 type jwtConfig struct {
 	JWT      config.Remote `doc:"jwt,required" help:"the issuer" example:"https://id.example.com/"`
-	Audience []string      `doc:"audience,oneormany,required" help:"whom tokens are for" example:"shop"`
+	Audience []string      `doc:"audience,oneormany,required" help:"the accepted audiences of tokens" example:"shop"`
 	Leeway   time.Duration `doc:"leeway" help:"how far clocks may differ"`
 }
 
@@ -95,7 +95,7 @@ type keysConfig struct {
 
 type headersConfig struct {
 	Set   map[string]string `doc:"set" help:"fields to set"`
-	Value *config.Expr      `doc:"value" help:"a computed one"`
+	Value *config.Expr      `doc:"value" help:"a computed value"`
 }
 
 func (c *headersConfig) Expressions() []config.Expression {
@@ -104,7 +104,7 @@ func (c *headersConfig) Expressions() []config.Expression {
 
 type rewriteConfig struct {
 	Path  string `doc:"path" help:"the path to send"`
-	Strip string `doc:"strip" help:"what is taken from the front"`
+	Strip string `doc:"strip" help:"the prefix to remove from the path"`
 	Host  string `doc:"host" help:"the host to send"`
 }
 
@@ -154,7 +154,7 @@ func (c *respondConfig) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 }
 
 type redirectConfig struct {
-	To     string `doc:"to,required" help:"where to"`
+	To     string `doc:"to,required" help:"the target"`
 	Status int    `doc:"status" help:"the status"`
 }
 
@@ -168,11 +168,11 @@ func (c *redirectConfig) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 }
 
 type runConfig struct {
-	Run   string      `doc:"run,required" help:"what is started" example:"./functions/orders"`
-	Scale scaleConfig `doc:"scale" help:"how many"`
+	Run   string      `doc:"run,required" help:"the program to start" example:"./functions/orders"`
+	Scale scaleConfig `doc:"scale" help:"the number of instances"`
 }
 
 type scaleConfig struct {
-	Max  int           `doc:"max" help:"at most"`
-	Idle time.Duration `doc:"idle" help:"until it is stopped"`
+	Max  int           `doc:"max" help:"the most instances"`
+	Idle time.Duration `doc:"idle" help:"time until an unused instance is stopped"`
 }

@@ -12,9 +12,9 @@ import (
 // TLS is how the certificates of a source's servers are checked, and which client certificate they get: a part of a
 // source's settings.
 type TLS struct {
-	Name string             `doc:"name,omitzero" help:"the name that servers are asked and checked for; the host of each unless said" example:"etcd.internal"`
-	CA   *config.FileSecret `doc:"ca,omitzero" help:"authorities in PEM: a file, or a secret; the system's unless said" example:"/etc/weir/etcd-ca.crt"`
-	Cert *config.FileSecret `doc:"cert,omitzero" help:"the certificate that is shown to servers, with its chain in PEM: a file, or a secret" example:"/etc/weir/etcd.crt"`
+	Name string             `doc:"name,omitzero" help:"the name that is requested (SNI) and verified for every server; each server's host by default" example:"etcd.internal"`
+	CA   *config.FileSecret `doc:"ca,omitzero" help:"authorities in PEM: a file, or a secret; the system's by default" example:"/etc/weir/etcd-ca.crt"`
+	Cert *config.FileSecret `doc:"cert,omitzero" help:"the certificate to present to servers, with its chain in PEM: a file, or a secret" example:"/etc/weir/etcd.crt"`
 	Key  *config.FileSecret `doc:"key,omitzero" help:"its private key in PEM: a file, or a secret" example:"/etc/weir/etcd.key"`
 }
 

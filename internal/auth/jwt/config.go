@@ -16,23 +16,23 @@ import (
 
 // Config is the config of an auth of this kind.
 type Config struct {
-	Issuer   string   `doc:"jwt,required" help:"the issuer, exactly as tokens name it; unless jwks or secret says otherwise, OIDC discovery finds its keys" example:"https://id.example.com/"`
-	Audience Audience `doc:"audience,required" help:"whom tokens have to be for, one of a list; none takes tokens for anybody" example:"shop"`
+	Issuer   string   `doc:"jwt,required" help:"the issuer, exactly as in the tokens' iss; without jwks or secret, its keys are found by OIDC discovery" example:"https://id.example.com/"`
+	Audience Audience `doc:"audience,required" help:"the accepted audiences, one of which a token must have; none accepts tokens for any audience" example:"shop"`
 	// JWKS or Secrets give the keys instead of the issuer's discovery.
 	JWKS    Source          `doc:"jwks,omitzero" help:"where the keys are: a URL, a file, a secret, or the keys themselves" example:"https://id.example.com/keys"`
-	Secrets []config.Secret `doc:"secret,oneormany,omitzero" help:"a secret that both sides have, for HS256 and its kin; several, for the time of a change" example:"${env:JWT_SECRET}"`
+	Secrets []config.Secret `doc:"secret,oneormany,omitzero" help:"a secret shared with the issuer, for HS256, HS384 and HS512; several during a change" example:"${env:JWT_SECRET}"`
 
 	// CA holds the authorities that verify the server of the keys.
-	CA *config.FileSecret `doc:"ca,omitzero" help:"authorities in PEM by which the server of the keys is checked: a file, or a secret; the system's unless said" example:"/etc/weir/ca.crt"`
+	CA *config.FileSecret `doc:"ca,omitzero" help:"authorities in PEM that the key server's certificate is verified against: a file, or a secret; the system's by default" example:"/etc/weir/ca.crt"`
 
-	Algorithms []string      `doc:"algorithms,oneormany,omitzero" help:"the only ones that are taken, of those that fit a key" example:"[RS256, ES256]"`
-	Types      []string      `doc:"type,oneormany,omitzero" help:"what typ in a token's header must be; none, JWT or at+jwt unless said" example:"at+jwt"`
+	Algorithms []string      `doc:"algorithms,oneormany,omitzero" help:"the only accepted algorithms, of those that fit a key" example:"[RS256, ES256]"`
+	Types      []string      `doc:"type,oneormany,omitzero" help:"the accepted values of typ in a token's header; none, JWT or at+jwt by default" example:"at+jwt"`
 	Leeway     time.Duration `doc:"leeway" help:"how far the clocks of issuer and gateway may differ" example:"30s"`
-	Stale      time.Duration `doc:"stale" help:"how long keys count while no newer ones can be fetched" example:"24h"`
-	Remember   int           `doc:"remember" help:"how many checked tokens are remembered, until they end or their key is gone" example:"10000"`
+	Stale      time.Duration `doc:"stale" help:"how long keys remain valid while no newer ones can be fetched" example:"24h"`
+	Remember   int           `doc:"remember" help:"how many verified tokens are remembered, until they expire or their key is removed" example:"10000"`
 	Subject    string        `doc:"subject" help:"the claim that names the caller" example:"client_id"`
 	Scopes     []string      `doc:"scopes,oneormany" help:"the claims that hold scopes, as a text or a list" example:"permissions"`
-	From       []auth.Place  `doc:"from,oneormany,omitzero" help:"where the token stands: header:NAME, cookie:NAME or query:NAME; header:Authorization unless said" example:"cookie:session"`
+	From       []auth.Place  `doc:"from,oneormany,omitzero" help:"where the token is: header:NAME, cookie:NAME or query:NAME; header:Authorization by default" example:"cookie:session"`
 
 	auth.Common `doc:",inline"`
 

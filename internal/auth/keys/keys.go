@@ -16,9 +16,9 @@ import (
 
 // Config is the config of an auth of this kind.
 type Config struct {
-	Keys auth.Members `doc:"keys,required" help:"the keys by the ids of who has them: each a digest sha256:..., or a reference to the key itself" example:"{ acme: \"${env:ACME_KEY}\" }"`
+	Keys auth.Members `doc:"keys,required" help:"callers by id, each with a digest sha256:... or a reference to the key itself" example:"{ acme: \"${env:ACME_KEY}\" }"`
 	// From lists where a key may stand.
-	From []auth.Place `doc:"from,oneormany,omitzero" help:"where the key stands: header:NAME, cookie:NAME or query:NAME; header:X-API-Key unless said" example:"header:X-API-Key"`
+	From []auth.Place `doc:"from,oneormany,omitzero" help:"where the key is: header:NAME, cookie:NAME or query:NAME; header:X-API-Key by default" example:"header:X-API-Key"`
 
 	auth.Common `doc:",inline"`
 }

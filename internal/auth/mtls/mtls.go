@@ -18,7 +18,7 @@ import (
 
 // Config is the config of an auth of this kind.
 type Config struct {
-	MTLS []Name `doc:"mtls,required,oneormany" help:"the names that count: a URI such as spiffe://shop.dev/*, dns:*.shop.dev, cn:NAME, or any" example:"spiffe://shop.dev/*"`
+	MTLS []Name `doc:"mtls,required,oneormany" help:"the accepted names: a URI such as spiffe://shop.dev/*, dns:*.shop.dev, cn:NAME, or any" example:"spiffe://shop.dev/*"`
 
 	auth.Common `doc:",inline"`
 }

@@ -44,9 +44,9 @@ func (e Endpoint) Everywhere() bool { return e == "" || strings.Contains(string(
 
 // Role is a role to assume.
 type Role struct {
-	ARN        string `doc:"arn,required" example:"arn:aws:iam::123456789012:role/gateway" help:"Its ARN."`
-	ExternalID string `doc:"external_id,omitzero" example:"shop-42" help:"What its owner asks for, so that nobody is led to use it for somebody else."`
-	Session    string `doc:"session" example:"weir" help:"What AWS's logs call whoever has assumed it."`
+	ARN        string `doc:"arn,required" example:"arn:aws:iam::123456789012:role/gateway" help:"The role's ARN."`
+	ExternalID string `doc:"external_id,omitzero" example:"shop-42" help:"The external id that the role's owner requires, so that the gateway cannot be tricked into using the role for someone else."`
+	Session    string `doc:"session" example:"weir" help:"The session name under which AWS's logs list the gateway."`
 }
 
 // DecodeDoc reads an ARN, or a map.

@@ -17,20 +17,20 @@ import (
 // Settings are what a config says about AWS under `clouds`: for everything that is called there, and for the account
 // that is used when none is named.
 type Settings struct {
-	Room     doc.Size            `doc:"room" help:"bytes of payloads that may be in memory at once, of all functions together, and as many again of requests that are signed" example:"512MiB"`
-	Accounts map[string]*Account `doc:"accounts,omitzero" help:"further accounts, by the names under which functions use them" example:"{ shop: { id: \"123456789012\", role: arn:aws:iam::123456789012:role/gateway } }"`
+	Room     doc.Size            `doc:"room" help:"bytes of payloads that all functions together may hold in memory at once, and the same again for requests that are signed" example:"512MiB"`
+	Accounts map[string]*Account `doc:"accounts,omitzero" help:"further accounts, by the names that functions use for them" example:"{ shop: { id: \"123456789012\", role: arn:aws:iam::123456789012:role/gateway } }"`
 	Account  Account             `doc:",inline"`
 }
 
 // Account is an AWS account: how it is called, and how much of it is used.
 type Account struct {
-	ID          string        `doc:"id,omitzero" help:"its number; a function whose ARN or role has it belongs to it without being told" example:"123456789012"`
-	Role        *Role         `doc:"role" help:"the role in which it is called, on top of the credentials that are found; a text is its ARN" example:"arn:aws:iam::123456789012:role/gateway"`
-	Profile     string        `doc:"profile,omitzero" help:"the profile of AWS's shared config whose credentials are used" example:"production"`
-	Regions     []Region      `doc:"regions,oneormany,omitzero" help:"where its functions are that do not say it, in the order in which the regions are tried" example:"[eu-west-1, eu-central-1]"`
-	Endpoint    Endpoint      `doc:"endpoint,omitzero" help:"where the API of Lambda is, rather than AWS's own address in the region" example:"https://vpce-1a2b.lambda.{region}.vpce.amazonaws.com"`
-	Concurrency Concurrency   `doc:"concurrency,omitzero" help:"calls of functions at once in each region; a map says it for each; 1000 unless said" example:"{ eu-west-1: 3000 }"`
-	Queue       int           `doc:"queue" help:"calls that may wait for one of these to end, in each region" example:"1000"`
+	ID          string        `doc:"id,omitzero" help:"the account's number; a function with this number in its ARN or role uses the account automatically" example:"123456789012"`
+	Role        *Role         `doc:"role" help:"the role to assume, in addition to the credentials that are found; plain text is the role's ARN" example:"arn:aws:iam::123456789012:role/gateway"`
+	Profile     string        `doc:"profile,omitzero" help:"the profile in AWS's shared config whose credentials are used" example:"production"`
+	Regions     []Region      `doc:"regions,oneormany,omitzero" help:"regions of functions that do not set their own, in the order in which they are tried" example:"[eu-west-1, eu-central-1]"`
+	Endpoint    Endpoint      `doc:"endpoint,omitzero" help:"the address of the Lambda API, instead of AWS's own address in the region" example:"https://vpce-1a2b.lambda.{region}.vpce.amazonaws.com"`
+	Concurrency Concurrency   `doc:"concurrency,omitzero" help:"concurrent function calls in each region, as one number or a map by region; 1000 by default" example:"{ eu-west-1: 3000 }"`
+	Queue       int           `doc:"queue" help:"calls that may wait for a running one to end, in each region" example:"1000"`
 	Wait        time.Duration `doc:"wait" help:"how long a call may wait" example:"5s"`
 }
 

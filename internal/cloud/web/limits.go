@@ -11,9 +11,9 @@ import (
 // Limits bound how much of a function, or of an app that is several functions, is used. Platforms have limits of their
 // own.
 type Limits struct {
-	Concurrency int           `doc:"concurrency,omitzero" example:"50" help:"Requests to this function or app at once; no bound where nothing is said."`
-	Queue       int           `doc:"queue" example:"1000" help:"Requests that may wait for one of these to end; one more is answered with 429."`
-	Wait        time.Duration `doc:"wait" example:"5s" help:"How long a request may wait; then it is answered with 503."`
+	Concurrency int           `doc:"concurrency,omitzero" example:"50" help:"Concurrent requests to this function or app; no limit by default."`
+	Queue       int           `doc:"queue" example:"1000" help:"Requests that may wait for a running one to end; further ones are answered with 429."`
+	Wait        time.Duration `doc:"wait" example:"5s" help:"How long a request may wait; after that it is answered with 503."`
 }
 
 // DefaultLimits returns the limits of a function that sets none.

@@ -14,8 +14,8 @@ import (
 // Settings are what a config says under `clouds` about a platform whose functions are called over HTTP. They apply to
 // all of its functions together.
 type Settings struct {
-	Concurrency int           `doc:"concurrency,omitzero" help:"calls at once, of all functions that are counted together; no bound unless said" example:"500"`
-	Queue       int           `doc:"queue" help:"calls that may wait for one of these to end" example:"1000"`
+	Concurrency int           `doc:"concurrency,omitzero" help:"concurrent calls of all functions that count together; no limit by default" example:"500"`
+	Queue       int           `doc:"queue" help:"calls that may wait for a running one to end" example:"1000"`
 	Wait        time.Duration `doc:"wait" help:"how long a call may wait" example:"5s"`
 }
 

@@ -12,11 +12,11 @@ import (
 // Config is what people write below `discovery: consul:`.
 type Config struct {
 	Address     address        `doc:"address" help:"the URL of an agent or a server, or unix:/path" example:"http://127.0.0.1:8500"`
-	Token       *config.Secret `doc:"token,omitzero" help:"the token that is shown, a secret" example:"${env:CONSUL_TOKEN}"`
-	Datacenter  string         `doc:"datacenter,omitzero" help:"whose services are meant where a reference does not say; the agent's own unless said" example:"eu"`
-	Consistency string         `doc:"consistency" help:"stale: any server answers; default: the leader; consistent: the leader, once it has made sure that it is" example:"default"`
-	Warning     string         `doc:"warning" help:"what an instance is of which a check warns: ready or not_ready" example:"not_ready"`
-	Zone        string         `doc:"zone,empty" help:"the key of an instance's or a node's metadata that says where it is" example:"availability-zone"`
+	Token       *config.Secret `doc:"token,omitzero" help:"the token to send, a secret" example:"${env:CONSUL_TOKEN}"`
+	Datacenter  string         `doc:"datacenter,omitzero" help:"the datacenter for references that do not name one; the agent's own by default" example:"eu"`
+	Consistency string         `doc:"consistency" help:"stale: any server answers; default: the leader; consistent: the leader, after it has confirmed that it still leads" example:"default"`
+	Warning     string         `doc:"warning" help:"the state of an instance with a check in warning state: ready or not_ready" example:"not_ready"`
+	Zone        string         `doc:"zone,empty" help:"the metadata key of an instance or a node that holds its zone" example:"availability-zone"`
 
 	discovery.TLS `doc:",inline"`
 }

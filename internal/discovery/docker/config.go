@@ -11,9 +11,9 @@ import (
 
 // Config is what people write below `discovery: docker:`.
 type Config struct {
-	Host    host   `doc:"host" help:"where the daemon answers: unix:/path, or a URL" example:"unix:/var/run/docker.sock"`
-	Network string `doc:"network,omitzero" help:"the network by which containers are called that are in several, unless their label weir.network says" example:"shop_default"`
-	Ports   string `doc:"ports" help:"container: a container is called at its own address; host: by its published port" example:"host"`
+	Host    host   `doc:"host" help:"the daemon's address: unix:/path, or a URL" example:"unix:/var/run/docker.sock"`
+	Network string `doc:"network,omitzero" help:"the network used to reach containers that are in several networks, unless their label weir.network names one" example:"shop_default"`
+	Ports   string `doc:"ports" help:"container: use the container's own address; host: use its published port" example:"host"`
 
 	discovery.TLS `doc:",inline"`
 }

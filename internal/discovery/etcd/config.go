@@ -10,9 +10,9 @@ import (
 
 // Config is what people write below `discovery: etcd:`.
 type Config struct {
-	Servers  []server       `doc:"servers,oneormany" help:"the URLs of members of the cluster, which are tried in turn" example:"[http://10.0.0.5:2379, http://10.0.0.6:2379]"`
-	Prefix   string         `doc:"prefix,empty" help:"what stands before the names of services in keys" example:"services/"`
-	User     string         `doc:"user,omitzero" help:"who asks, where etcd wants to know" example:"weir"`
+	Servers  []server       `doc:"servers,oneormany" help:"the URLs of cluster members, which are tried in turn" example:"[http://10.0.0.5:2379, http://10.0.0.6:2379]"`
+	Prefix   string         `doc:"prefix,empty" help:"the prefix of the keys, before the service name" example:"services/"`
+	User     string         `doc:"user,omitzero" help:"the user name, if etcd requires one" example:"weir"`
 	Password *config.Secret `doc:"password,omitzero" help:"the user's password, a secret" example:"${env:ETCD_PASSWORD}"`
 
 	discovery.TLS `doc:",inline"`

@@ -19,18 +19,18 @@ type entry struct {
 	Address string `doc:"address" help:"host:port, or unix:/path" example:"10.0.0.1:8080"`
 	details `doc:",inline"`
 
-	Targets []string          `doc:"targets,oneormany" help:"addresses, host:port, which have the labels in common" example:"[10.0.0.1:8080]"`
-	Labels  map[string]string `doc:"labels" help:"what is said of the targets: weight, zone, node, id and state count, others are passed over"`
+	Targets []string          `doc:"targets,oneormany" help:"addresses, host:port, that share the labels" example:"[10.0.0.1:8080]"`
+	Labels  map[string]string `doc:"labels" help:"properties of the targets: weight, zone, node, id and state are used, others are ignored"`
 }
 
 // details are the further fields of an endpoint. Programs write these files, and labels of Prometheus: in both, an
 // empty value means unknown.
 type details struct {
-	Weight int    `doc:"weight" help:"its part of the requests; 1 unless said, 0 gets none" example:"2"`
-	Zone   string `doc:"zone,empty" help:"where it is" example:"eu-1a"`
-	Node   string `doc:"node,empty" help:"the machine it is on" example:"rack-7"`
-	ID     string `doc:"id,empty" help:"what makes an instance another one at the same address" example:"7c1e"`
-	State  string `doc:"state,empty" help:"ready, draining or not_ready; ready unless said" example:"draining"`
+	Weight int    `doc:"weight" help:"its weight, relative to the other endpoints; 1 by default, 0 gets no requests" example:"2"`
+	Zone   string `doc:"zone,empty" help:"the zone that it is in" example:"eu-1a"`
+	Node   string `doc:"node,empty" help:"the machine that it runs on" example:"rack-7"`
+	ID     string `doc:"id,empty" help:"an id that distinguishes successive instances at the same address" example:"7c1e"`
+	State  string `doc:"state,empty" help:"ready, draining or not_ready; ready by default" example:"draining"`
 }
 
 // condition reads a state.

@@ -36,11 +36,11 @@ const (
 
 // Config is the settings below `discovery: { kubernetes: ... }`.
 type Config struct {
-	Kubeconfig string   `doc:"kubeconfig" help:"the file that says how the API server is reached; the pod's own service account unless said" example:"/etc/weir/kubeconfig"`
-	Context    string   `doc:"context" help:"which of the file's contexts; its current one unless said" example:"production"`
-	Namespaces []string `doc:"namespaces,oneormany" help:"the only ones whose Services are looked at; any unless said" example:"[shop, users]"`
-	Watch      string   `doc:"watch" help:"one watch for each namespace, or one of the whole cluster" example:"cluster"`
-	Names      bool     `doc:"names" help:"whether names in URLs that are Services stand for their endpoints"`
+	Kubeconfig string   `doc:"kubeconfig" help:"the file that describes how to reach the API server; the pod's own service account by default" example:"/etc/weir/kubeconfig"`
+	Context    string   `doc:"context" help:"the context to use from that file; its current context by default" example:"production"`
+	Namespaces []string `doc:"namespaces,oneormany" help:"the only namespaces whose Services are watched; all by default" example:"[shop, users]"`
+	Watch      string   `doc:"watch" help:"namespace: one watch for each namespace; cluster: one watch for the whole cluster" example:"cluster"`
+	Names      bool     `doc:"names" help:"whether a name in a URL that is a Service stands for its endpoints"`
 }
 
 // Definition is the provider as the compiler and the vocabulary know it.

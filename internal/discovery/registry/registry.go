@@ -24,9 +24,9 @@ import (
 
 // Config is what people write below `discovery: registry:`.
 type Config struct {
-	Address string          `doc:"address" help:"another Weir's registry; this process's own where nothing is said" example:"http://10.0.0.9:9090"`
-	Token   *config.Secret  `doc:"token" help:"what is shown to a registry that is read with tokens" example:"${env:REGISTRY_TOKEN}"`
-	Allow   []config.Prefix `doc:"allow,oneormany,omitzero" help:"addresses that instances of another registry may have although they are refused otherwise: of this machine, link-local, where a cloud tells its secrets" example:"127.0.0.0/8"`
+	Address string          `doc:"address" help:"the address of another Weir's registry; this process's own by default" example:"http://10.0.0.9:9090"`
+	Token   *config.Secret  `doc:"token" help:"the token to send to a registry that requires tokens for reading" example:"${env:REGISTRY_TOKEN}"`
+	Allow   []config.Prefix `doc:"allow,oneormany,omitzero" help:"addresses that instances of another registry may have although they are otherwise refused: those of this machine, link-local ones, and those where a cloud serves its secrets" example:"127.0.0.0/8"`
 }
 
 // DecodeDoc reads a URL, or a map.

@@ -18,11 +18,11 @@ type Config []Rule
 // Rule is one condition.
 type Rule struct {
 	// Rule must be true for the request to pass; an error counts as false.
-	Rule *config.Expr `doc:"rule,required" help:"what must hold" example:"=auth.has('orders:write')"`
+	Rule *config.Expr `doc:"rule,required" help:"the condition that a request must meet" example:"=auth.has('orders:write')"`
 	// Name identifies the rule in the log; by default its place in the file.
-	Name string `doc:"name,omitzero" help:"what the log calls it" example:"writers"`
+	Name string `doc:"name,omitzero" help:"the rule's name in the log" example:"writers"`
 	// DryRun lets the request pass whatever the rule says, and logs the rule's result.
-	DryRun bool `doc:"dry_run,omitzero" help:"only log what the rule would have refused"`
+	DryRun bool `doc:"dry_run,omitzero" help:"only log the requests that the rule would have refused"`
 }
 
 // DecodeDoc reads a condition, a map, or a list of them.

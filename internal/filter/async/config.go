@@ -21,34 +21,34 @@ import (
 // Config is the value of `async`.
 type Config struct {
 	// Asked accepts only requests that ask for it by `Prefer: respond-async` (RFC 7240).
-	Asked       bool          `doc:"asked,omitzero" help:"takes only requests with Prefer: respond-async, and lets others wait for their answer"`
-	Retry       Retry         `doc:"retry" help:"how often, and when, what failed is tried again" example:"2"`
-	Age         time.Duration `doc:"age" help:"for how long a request is tried" example:"6h"`
+	Asked       bool          `doc:"asked,omitzero" help:"accept only requests with Prefer: respond-async; other requests wait for their response"`
+	Retry       Retry         `doc:"retry" help:"how often, and when, a failed attempt is repeated" example:"2"`
+	Age         time.Duration `doc:"age" help:"how long a request is tried at all" example:"6h"`
 	Timeout     time.Duration `doc:"timeout" help:"the time for one attempt" example:"15m"`
-	Concurrency int           `doc:"concurrency" help:"attempts at once" example:"10"`
+	Concurrency int           `doc:"concurrency" help:"concurrent attempts" example:"10"`
 	Queue       int           `doc:"queue" help:"requests of this route that may wait" example:"10000"`
-	Body        doc.Size      `doc:"body" help:"the largest body that is taken" example:"1MB"`
-	Result      doc.Size      `doc:"result" help:"how much of an answer's body is kept" example:"1MB"`
-	Keep        time.Duration `doc:"keep" help:"for how long an answer is kept" example:"24h"`
-	KeepDead    time.Duration `doc:"keep_dead" help:"for how long a dead letter is kept" example:"168h"`
+	Body        doc.Size      `doc:"body" help:"the largest request body that is accepted" example:"1MB"`
+	Result      doc.Size      `doc:"result" help:"how much of a response's body is kept" example:"1MB"`
+	Keep        time.Duration `doc:"keep" help:"how long a response is kept" example:"24h"`
+	KeepDead    time.Duration `doc:"keep_dead" help:"how long a dead letter is kept" example:"168h"`
 	// Callback lets clients name a URL that is notified when their job ends; nil: none is.
-	Callback *Callback `doc:"callback,omitzero" help:"where X-Callback-Url may lead"`
+	Callback *Callback `doc:"callback,omitzero" help:"which URLs X-Callback-Url may name"`
 	// Dead gets each dead letter; nil: they are sent nowhere.
-	Dead *config.Call `doc:"dead,omitzero" help:"a backend that each dead letter is sent to" example:"fn:mourner"`
+	Dead *config.Call `doc:"dead,omitzero" help:"a backend that receives each dead letter" example:"fn:mourner"`
 	At   doc.Pos      `doc:"-,pos"`
 }
 
 // Retry says how often, and when, a failed attempt is repeated.
 type Retry struct {
-	Times int           `doc:"times" help:"further tries after the first one" example:"2"`
-	First time.Duration `doc:"first" help:"the pause before the first of these; it doubles" example:"30s"`
+	Times int           `doc:"times" help:"retries after the first attempt" example:"2"`
+	First time.Duration `doc:"first" help:"the pause before the first retry; it doubles each time" example:"30s"`
 	Most  time.Duration `doc:"most" help:"the longest pause" example:"10m"`
 }
 
 // Callback says where clients may have the end of a job reported.
 type Callback struct {
-	Allow  []Origin       `doc:"allow,oneormany,required" help:"the origins of URLs that may be named" example:"https://hooks.example.com"`
-	Secret *config.Secret `doc:"secret,omitzero" help:"what callbacks are signed with (Standard Webhooks)" example:"${env:HOOK_SECRET}"`
+	Allow  []Origin       `doc:"allow,oneormany,required" help:"the origins that callback URLs may have" example:"https://hooks.example.com"`
+	Secret *config.Secret `doc:"secret,omitzero" help:"the secret that callbacks are signed with (Standard Webhooks)" example:"${env:HOOK_SECRET}"`
 }
 
 // The bounds of the config.

@@ -24,9 +24,9 @@ import (
 
 // Config is the value of `auth` on a route.
 type Config struct {
-	Who config.AuthRule `doc:"who,required" help:"names of auth: a | b is any of them, a & b all; | anonymous lets callers without a credential pass" example:"customer | partner"`
+	Who config.AuthRule `doc:"who,required" help:"names under auth: a | b means any of them, a & b means all; | anonymous lets callers without a credential pass" example:"customer | partner"`
 	// DryRun lets every request pass: a caller that the rule would have refused passes unidentified and is logged.
-	DryRun bool `doc:"dry_run,omitzero" help:"let everybody pass, and log whom it would have refused; that one passes as nobody"`
+	DryRun bool `doc:"dry_run,omitzero" help:"let all requests pass, and log those that would have been refused; they pass without an identity"`
 }
 
 // Rehearses implements config.Rehearsed.

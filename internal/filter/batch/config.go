@@ -23,12 +23,12 @@ import (
 type Config struct {
 	// Requests is how many parts a batch may have, Parallel how many of them run at once.
 	Requests int `doc:"requests" help:"how many parts a batch may have" example:"50"`
-	Parallel int `doc:"parallel" help:"how many parts of a batch are under way at once" example:"4"`
+	Parallel int `doc:"parallel" help:"how many parts of a batch may run at once" example:"4"`
 	// Body is the largest batch, Response the largest total size of its responses' bodies.
 	Body     doc.Size `doc:"body" help:"the largest body of a batch" example:"256KiB"`
-	Response doc.Size `doc:"response" help:"the most that the bodies of all responses have together" example:"16MiB"`
+	Response doc.Size `doc:"response" help:"the largest total size of all response bodies" example:"16MiB"`
 	// Inherit are the fields of the batch that its parts get, unless they set their own.
-	Inherit []string `doc:"inherit,oneormany" help:"fields of the batch that its parts have too, where they have none of their own" example:"[Authorization, Cookie, X-Tenant]"`
+	Inherit []string `doc:"inherit,oneormany" help:"header fields of the batch that apply to its parts too, unless a part has its own" example:"[Authorization, Cookie, X-Tenant]"`
 }
 
 // The defaults, and the bounds of what makes sense.

@@ -24,13 +24,13 @@ import (
 // Config is the value of `coalesce`.
 type Config struct {
 	// Vary names header fields that tell requests apart, in addition to those that always do.
-	Vary []string `doc:"vary,oneormany,omitzero" help:"fields of the request that make it another one, beside the usual" example:"[X-Tenant]"`
+	Vary []string `doc:"vary,oneormany,omitzero" help:"request header fields that tell requests apart, in addition to the usual ones" example:"[X-Tenant]"`
 	// Shared allows a caller to get a response made for another caller.
-	Shared bool `doc:"shared,omitzero" help:"who is calling makes no difference" example:"true"`
+	Shared bool `doc:"shared,omitzero" help:"whether requests of different callers count as identical" example:"true"`
 	// Body is the largest response that is shared.
-	Body doc.Size `doc:"body" help:"the largest body of a response that is shared" example:"1MiB"`
+	Body doc.Size `doc:"body" help:"the largest response body that is shared" example:"1MiB"`
 	// Wait is how long a request waits for another request's response before it is sent on its own.
-	Wait time.Duration `doc:"wait" help:"how long a request waits for another's response before it goes on its own" example:"5s"`
+	Wait time.Duration `doc:"wait" help:"how long a request waits for another's response before it is sent on its own" example:"5s"`
 }
 
 // The defaults, and the bounds of what makes sense. A route never holds more than mostHeld for all responses together.

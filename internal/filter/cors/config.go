@@ -18,18 +18,18 @@ import (
 type Config struct {
 	// Origins may read: "https://shop.dev", "https://*.shop.dev" (one label or more in place of the star), "https://*",
 	// or "*" for every origin.
-	Origins []string `doc:"origins,required,oneormany" help:"origins whose pages may read the responses: https://shop.dev, https://*.shop.dev, or * for all" example:"https://shop.dev"`
+	Origins []string `doc:"origins,required,oneormany" help:"origins whose pages may read responses: https://shop.dev, https://*.shop.dev, or * for all" example:"https://shop.dev"`
 	// Methods that a page may use beyond GET, HEAD and POST. Empty: the requested method, because a preflight is only
 	// matched to a route that takes that method. "*" is all.
-	Methods []string `doc:"methods,oneormany,omitzero" help:"methods that pages may use; those of the route unless told otherwise"`
+	Methods []string `doc:"methods,oneormany,omitzero" help:"methods that pages may use; the route's methods by default"`
 	// Headers that a page may send; "*" is all but Authorization.
-	Headers []string `doc:"headers,oneormany,omitzero" help:"request fields that pages may send; * for all" example:"Authorization"`
+	Headers []string `doc:"headers,oneormany,omitzero" help:"request header fields that pages may send; * for all" example:"Authorization"`
 	// Expose lists the response fields that a page may read; "*" is all.
-	Expose []string `doc:"expose,oneormany,omitzero" help:"response fields that pages may read; * for all"`
+	Expose []string `doc:"expose,oneormany,omitzero" help:"response header fields that pages may read; * for all"`
 	// Credentials lets pages send cookies and client certificates.
-	Credentials bool `doc:"credentials,omitzero" help:"whether cookies go along; not with an origin of *"`
+	Credentials bool `doc:"credentials,omitzero" help:"whether requests may carry cookies; not together with the origin *"`
 	// MaxAge is how long a preflight response may be cached; 0 leaves it to the client (5s).
-	MaxAge time.Duration `doc:"max_age,omitzero" help:"how long a browser may remember a preflight" example:"10m"`
+	MaxAge time.Duration `doc:"max_age,omitzero" help:"how long a browser may cache a preflight response" example:"10m"`
 
 	// EchoAny allows credentials together with "*" by echoing any origin, as the Gateway API demands. Files cannot set
 	// it: any site on the web could then act as the user that visits it.

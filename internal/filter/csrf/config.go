@@ -17,9 +17,9 @@ import (
 // Config is the value of `csrf`.
 type Config struct {
 	// Trust are the other origins whose pages may send requests.
-	Trust []string `doc:"trust,oneormany,omitzero" help:"other origins whose pages may send" example:"[https://app.shop.dev]"`
+	Trust []string `doc:"trust,oneormany,omitzero" help:"other origins whose pages may send requests" example:"[https://app.shop.dev]"`
 	// DryRun lets every request pass and logs those that would have been refused.
-	DryRun bool `doc:"dry_run,omitzero" help:"only log what would have been refused"`
+	DryRun bool `doc:"dry_run,omitzero" help:"only log requests that would have been refused"`
 }
 
 // sameOrigin is the short form without other origins.

@@ -8,15 +8,15 @@ import (
 
 // Config is the value of `headers`.
 type Config struct {
-	Request  Change `doc:"request,omitzero" help:"fields of the request, before it goes to the backend"`
-	Response Change `doc:"response,omitzero" help:"fields of the response, the gateway's own errors included"`
+	Request  Change `doc:"request,omitzero" help:"changes to the request's header fields, before it goes to the backend"`
+	Response Change `doc:"response,omitzero" help:"changes to the response's header fields, including those of the gateway's own errors"`
 }
 
 // Change is the change of one head: first remove, then set, then add.
 type Change struct {
-	Set    Fields `doc:"set,omitzero" help:"fields that get exactly this value"`
-	Add    Fields `doc:"add,omitzero" help:"values that are added to what is there"`
-	Remove []Name `doc:"remove,oneormany,omitzero" help:"fields that are taken away" example:"Server"`
+	Set    Fields `doc:"set,omitzero" help:"header fields to set to exactly this value"`
+	Add    Fields `doc:"add,omitzero" help:"values to add to header fields"`
+	Remove []Name `doc:"remove,oneormany,omitzero" help:"header fields to remove" example:"Server"`
 }
 
 // Name is the name of a field to remove, with its position.

@@ -14,11 +14,11 @@ import (
 // Config is the value of `ip`.
 type Config struct {
 	// Allow are the ranges that may pass; without any, all may.
-	Allow []config.Prefix `doc:"allow,oneormany,omitzero" help:"ranges of clients that may pass; all unless told" example:"[10.0.0.0/8]"`
+	Allow []config.Prefix `doc:"allow,oneormany,omitzero" help:"address ranges of clients that may pass; all by default" example:"[10.0.0.0/8]"`
 	// Deny are the ranges that are refused, even where Allow includes them.
-	Deny []config.Prefix `doc:"deny,oneormany,omitzero" help:"ranges of clients that may not pass, whatever allow says" example:"[10.9.0.0/16]"`
+	Deny []config.Prefix `doc:"deny,oneormany,omitzero" help:"address ranges of clients that may not pass, even if allow includes them" example:"[10.9.0.0/16]"`
 	// DryRun lets every request pass, and logs those that the rule would have refused.
-	DryRun bool `doc:"dry_run,omitzero" help:"let pass, and log what it would have refused"`
+	DryRun bool `doc:"dry_run,omitzero" help:"let all requests pass, and log those that would have been refused"`
 }
 
 // DecodeDoc reads the short form, a range or a list of them, or the long one.

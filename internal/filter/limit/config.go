@@ -26,26 +26,26 @@ type Config []Limit
 
 // Limit is one limit: exactly one of Rate, Plans and Concurrent is set.
 type Limit struct {
-	Rate  *Rate `doc:"rate,omitzero" help:"how many requests in a time" example:"50/s"`
-	Burst int64 `doc:"burst,omitzero" help:"how many of them may come at once; all unless told" example:"100"`
+	Rate  *Rate `doc:"rate,omitzero" help:"how many requests may pass in a period" example:"50/s"`
+	Burst int64 `doc:"burst,omitzero" help:"how many of them may come at once; all by default" example:"100"`
 	// Plans are rates by name; Plan selects the one that applies to a request.
-	Plans     map[string]Plan `doc:"plans,omitzero" help:"rates by the name of a plan" example:"{ gold: 100/s, free: 5/s }"`
-	Plan      *config.Expr    `doc:"plan,omitzero" help:"the name of the plan that counts" example:"=auth.claims.plan"`
-	Otherwise string          `doc:"otherwise,omitzero" help:"the plan of who has none that is known; such requests are refused unless told" example:"free"`
+	Plans     map[string]Plan `doc:"plans,omitzero" help:"rates, by plan name" example:"{ gold: 100/s, free: 5/s }"`
+	Plan      *config.Expr    `doc:"plan,omitzero" help:"the name of the plan that applies to the request" example:"=auth.claims.plan"`
+	Otherwise string          `doc:"otherwise,omitzero" help:"the plan for requests without a known plan; by default such requests are refused" example:"free"`
 	// Concurrent is how many requests may be under way at once.
 	Concurrent int64 `doc:"concurrent,omitzero" help:"how many requests may be under way at once" example:"10"`
 	// Per is what requests are counted by, separately for each value; nil counts all together.
-	Per *config.Expr `doc:"per,omitzero" help:"what requests are counted by; all together unless told" example:"=client.ip"`
+	Per *config.Expr `doc:"per,omitzero" help:"the key by which requests are counted separately; by default all requests count together" example:"=client.ip"`
 	// Cost is how much a request counts; nil is 1.
-	Cost *config.Expr `doc:"cost,omitzero" help:"how much a request counts; 1 unless told" example:"=request.method == 'POST' ? 5 : 1"`
+	Cost *config.Expr `doc:"cost,omitzero" help:"how much a request counts; 1 by default" example:"=request.method == 'POST' ? 5 : 1"`
 	// Name is the name that clients are told.
-	Name string `doc:"name,omitzero" help:"what clients and the log are told it is called" example:"per-user"`
+	Name string `doc:"name,omitzero" help:"the limit's name for clients and in the log" example:"per-user"`
 	// Shared counts together with every limit that has the same value here.
-	Shared string `doc:"shared,omitzero" help:"counts together with the limits of other routes that say the same name here" example:"search"`
+	Shared string `doc:"shared,omitzero" help:"a name; limits of other routes with the same name here count together with this one" example:"search"`
 	// Keys is how many values of Per are tracked separately; see table.
-	Keys   int     `doc:"keys,omitzero" help:"about how many keys are kept apart, sixteen bytes each; 1048576 unless told" example:"100000"`
-	DryRun bool    `doc:"dry_run,omitzero" help:"only log what would have been refused"`
-	Quiet  bool    `doc:"quiet,omitzero" help:"tell clients nothing of it in RateLimit fields"`
+	Keys   int     `doc:"keys,omitzero" help:"about how many keys are tracked separately, at sixteen bytes each; 1048576 by default" example:"100000"`
+	DryRun bool    `doc:"dry_run,omitzero" help:"only log requests that would have been refused"`
+	Quiet  bool    `doc:"quiet,omitzero" help:"do not tell clients about the limit in RateLimit header fields"`
 	At     doc.Pos `doc:"-,pos"`
 }
 

@@ -18,13 +18,13 @@ import (
 // so does the query.
 type Config struct {
 	// To is the whole target: "https://shop.dev/new/{id}", or a path on the same host.
-	To     string `doc:"to,omitzero" help:"where to: a URL or a path; {name} is what the route captured, ** the rest" example:"https://shop.dev/new/{id}"`
+	To     string `doc:"to,omitzero" help:"the target: a URL or a path; {name} stands for what the route captured, ** for the rest" example:"https://shop.dev/new/{id}"`
 	Scheme string `doc:"scheme,omitzero" help:"http or https" example:"https"`
-	Host   string `doc:"host,omitzero" help:"another host, without its port" example:"shop.dev"`
-	Port   int    `doc:"port,omitzero" help:"another port; the scheme's own one is left away" example:"8443"`
-	Path   string `doc:"path,omitzero" help:"another path; {name} is what the route captured, ** the rest" example:"/new/{id}"`
-	Strip  string `doc:"strip,omitzero" help:"the segments at the path's beginning that are left away" example:"/shop"`
-	Status int    `doc:"status,omitzero" help:"301, 302, 303, 307 or 308; 302 unless told otherwise" example:"308"`
+	Host   string `doc:"host,omitzero" help:"another host, without a port" example:"shop.dev"`
+	Port   int    `doc:"port,omitzero" help:"another port; the scheme's default port is omitted" example:"8443"`
+	Path   string `doc:"path,omitzero" help:"another path; {name} stands for what the route captured, ** for the rest" example:"/new/{id}"`
+	Strip  string `doc:"strip,omitzero" help:"segments to remove from the front of the path" example:"/shop"`
+	Status int    `doc:"status,omitzero" help:"301, 302, 303, 307 or 308; 302 by default" example:"308"`
 
 	// Settings that only objects of the Gateway API have: the replacement of a prefix ("" removes it), the port to use
 	// if neither scheme nor port is given, and a Location with a host even if only the path changes.

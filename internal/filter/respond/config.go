@@ -20,9 +20,9 @@ import (
 
 // Config is the value of `respond`.
 type Config struct {
-	Status  int               `doc:"status,omitzero" help:"200 unless told otherwise, 204 without a body" example:"404"`
-	Body    *Body             `doc:"body,omitzero" help:"a text, or a map or list that is sent as JSON"`
-	Headers map[string]string `doc:"headers,omitzero" help:"fields of the response"`
+	Status  int               `doc:"status,omitzero" help:"the status; by default 200, or 204 without a body" example:"404"`
+	Body    *Body             `doc:"body,omitzero" help:"a text, or a map or list to send as JSON"`
+	Headers map[string]string `doc:"headers,omitzero" help:"header fields of the response"`
 }
 
 // Body is the body to send: the result of Expr, or Text as it is if Expr is nil.

@@ -17,11 +17,11 @@ import (
 // Config is the value of `rewrite`. At most one of Path, Strip and ReplacePrefix is set.
 type Config struct {
 	// Path is a template: "/internal/{id}", "/internal/**".
-	Path string `doc:"path,omitzero" help:"the path to send; {name} is what the route captured, ** the rest" example:"/internal/{id}"`
+	Path string `doc:"path,omitzero" help:"the path to send; {name} stands for what the route captured, ** for the rest" example:"/internal/{id}"`
 	// Strip is a prefix of whole segments that is removed.
-	Strip string `doc:"strip,omitzero" help:"the segments at the path's beginning that are not sent" example:"/shop"`
+	Strip string `doc:"strip,omitzero" help:"segments to remove from the front of the path" example:"/shop"`
 	// Host is sent as the Host field (":authority").
-	Host string `doc:"host,omitzero" help:"the host to send, with its port where it needs one" example:"users.internal"`
+	Host string `doc:"host,omitzero" help:"the host to send, with a port if it needs one" example:"users.internal"`
 
 	// ReplacePrefix replaces MatchPrefix, as the Gateway API's ReplacePrefixMatch does ("" removes it). Files have
 	// Strip and Path instead.

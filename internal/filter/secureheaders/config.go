@@ -18,15 +18,15 @@ import (
 // Config is the value of `secure_headers`. A text of "none" leaves its field to the backend.
 type Config struct {
 	// HSTS is how long browsers must use HTTPS (RFC 6797); the field is sent only over HTTPS.
-	HSTS       Period `doc:"hsts,omitzero" help:"how long browsers come over https only, or none" example:"8760h"`
-	Subdomains bool   `doc:"subdomains,omitzero" help:"whether that holds for all names below the host"`
+	HSTS       Period `doc:"hsts,omitzero" help:"how long browsers use HTTPS only for this host, or none" example:"8760h"`
+	Subdomains bool   `doc:"subdomains,omitzero" help:"whether hsts also applies to all subdomains of the host"`
 	// Frame says which sites may embed the page.
-	Frame       string   `doc:"frame,omitzero" help:"who may show the page in a frame: deny, same-origin, or none for anybody" example:"deny"`
+	Frame       string   `doc:"frame,omitzero" help:"which pages may show the page in a frame: deny (no pages), same-origin, or none for no restriction" example:"deny"`
 	Referrer    string   `doc:"referrer,omitzero" help:"Referrer-Policy, or none" example:"no-referrer"`
 	Content     string   `doc:"content,omitzero" help:"Content-Security-Policy" example:"\"default-src 'self'\""`
 	Permissions string   `doc:"permissions,omitzero" help:"Permissions-Policy" example:"camera=(), microphone=()"`
 	Opener      string   `doc:"opener,omitzero" help:"Cross-Origin-Opener-Policy" example:"same-origin"`
-	Hide        []string `doc:"hide,oneormany,omitzero" help:"fields that tell what a backend runs on, which are taken away" example:"[Server, X-Powered-By]"`
+	Hide        []string `doc:"hide,oneormany,omitzero" help:"header fields to remove because they reveal what software a backend runs" example:"[Server, X-Powered-By]"`
 }
 
 const none = "none"

@@ -23,14 +23,14 @@ import (
 
 // Config is the value of `sign`.
 type Config struct {
-	As      Scheme     `doc:"as,required" help:"by whose rules: aws, which is Signature Version 4" example:"aws"`
-	Service string     `doc:"service,omitzero" help:"what AWS calls the service; told by its host unless said" example:"execute-api"`
-	Region  aws.Region `doc:"region,omitzero" help:"where it is; told by its host unless said" example:"eu-west-1"`
-	Host    string     `doc:"host,omitzero" help:"the host that is sent and signed; the backend's own unless said" example:"abc123.execute-api.eu-west-1.amazonaws.com"`
-	Account string     `doc:"account,omitzero" help:"the account under clouds.aws.accounts whose role or profile signs" example:"shop"`
-	Role    *aws.Role  `doc:"role" help:"the role in which it is called, on top of the credentials that are found; a text is its ARN" example:"arn:aws:iam::123456789012:role/gateway"`
-	Profile string     `doc:"profile,omitzero" help:"the profile of AWS's shared config whose credentials are used" example:"production"`
-	Body    doc.Size   `doc:"body" help:"the largest body; it is read whole before it is sent, for its hash is signed" example:"10MiB"`
+	As      Scheme     `doc:"as,required" help:"the signature scheme: aws, which is Signature Version 4" example:"aws"`
+	Service string     `doc:"service,omitzero" help:"AWS's name of the service; by default derived from the host" example:"execute-api"`
+	Region  aws.Region `doc:"region,omitzero" help:"the service's region; by default derived from the host" example:"eu-west-1"`
+	Host    string     `doc:"host,omitzero" help:"the host to send and sign; the backend's own by default" example:"abc123.execute-api.eu-west-1.amazonaws.com"`
+	Account string     `doc:"account,omitzero" help:"the account under clouds.aws.accounts whose role or profile is used to sign" example:"shop"`
+	Role    *aws.Role  `doc:"role" help:"the role to assume, in addition to the credentials that are found; plain text is the role's ARN" example:"arn:aws:iam::123456789012:role/gateway"`
+	Profile string     `doc:"profile,omitzero" help:"the profile in AWS's shared config whose credentials are used" example:"production"`
+	Body    doc.Size   `doc:"body" help:"the largest body; the whole body is read before it is sent, because its hash is signed" example:"10MiB"`
 
 	settled // the settings of clouds.aws
 }

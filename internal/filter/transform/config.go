@@ -18,40 +18,40 @@ import (
 
 // Config is the value of `transform`.
 type Config struct {
-	Request  *Request  `doc:"request,omitzero" help:"what becomes of the request on its way to the backend"`
-	Response *Response `doc:"response,omitzero" help:"what becomes of the backend's response"`
+	Request  *Request  `doc:"request,omitzero" help:"changes to the request on its way to the backend"`
+	Response *Response `doc:"response,omitzero" help:"changes to the backend's response"`
 }
 
 // Request says how a request is changed.
 type Request struct {
-	Method  *config.Tree         `doc:"method,omitzero" help:"the method to send; one that is computed and empty stays as it came" example:"POST"`
-	Path    *config.PathTemplate `doc:"path,omitzero" help:"the path to send; {name} is what the route captured, {=expression} what is computed" example:"/orders/{=request.body.id}"`
-	Query   config.Fields        `doc:"query,omitzero" help:"query parameters, in the place of those of their names; one that is computed and empty is taken away" example:"{page: =request.body.page}"`
-	Headers config.Fields        `doc:"headers,omitzero" help:"fields to set; one that is computed and empty is taken away"`
-	Cookies Cookies              `doc:"cookies,omitzero" help:"what becomes of the client's cookies"`
+	Method  *config.Tree         `doc:"method,omitzero" help:"the method to send; if a computed method is empty, the request's own is kept" example:"POST"`
+	Path    *config.PathTemplate `doc:"path,omitzero" help:"the path to send; {name} stands for what the route captured, {=expression} for a computed value" example:"/orders/{=request.body.id}"`
+	Query   config.Fields        `doc:"query,omitzero" help:"query parameters, which replace those with the same name; a parameter whose computed value is empty is removed" example:"{page: =request.body.page}"`
+	Headers config.Fields        `doc:"headers,omitzero" help:"header fields to set; a field whose computed value is empty is removed"`
+	Cookies Cookies              `doc:"cookies,omitzero" help:"changes to the client's cookies"`
 	Message `doc:",inline"`
 }
 
 // Response says how a response is changed.
 type Response struct {
-	When    *config.Expr    `doc:"when,omitzero" help:"leaves responses as they are for which it is false" example:"=response.status < 300"`
-	Status  *config.Tree    `doc:"status,omitzero" help:"the status to answer with" example:"=response.body.ok ? 200 : 422"`
-	Headers config.Fields   `doc:"headers,omitzero" help:"fields to set; one that is computed and empty is taken away"`
-	Cookies ResponseCookies `doc:"cookies,omitzero" help:"what becomes of the cookies that the backend gives"`
+	When    *config.Expr    `doc:"when,omitzero" help:"responses for which this expression is false stay unchanged" example:"=response.status < 300"`
+	Status  *config.Tree    `doc:"status,omitzero" help:"the status of the response" example:"=response.body.ok ? 200 : 422"`
+	Headers config.Fields   `doc:"headers,omitzero" help:"header fields to set; a field whose computed value is empty is removed"`
+	Cookies ResponseCookies `doc:"cookies,omitzero" help:"changes to the cookies that the backend sets"`
 	Message `doc:",inline"`
 }
 
 // Message says how a body is changed: Body or Text replace it, the other fields change parts of it.
 type Message struct {
-	Read    Formats              `doc:"read,omitzero" help:"the format of the body as it comes, or several by Content-Type; json unless told" example:"xml"`
-	Write   Formats              `doc:"write,omitzero" help:"the format of the body as it is sent on, in a response also several by Accept; json unless told" example:"soap"`
-	Body    *config.Tree         `doc:"body,omitzero" help:"the body made anew: JSON with expressions" example:"{data: =response.body}"`
-	Text    *config.TextTemplate `doc:"text,omitzero" help:"the body made anew: a text in which {=expression} is what is computed" example:"Order {=response.body.id} is on its way"`
-	Remove  []Path               `doc:"remove,oneormany,omitzero" help:"paths of members that are taken away" example:"customer.password"`
-	Rename  Renames              `doc:"rename,omitzero" help:"paths of members with their new names" example:"{usr_name: name}"`
-	Default Values               `doc:"default,omitzero" help:"paths with the values of those that are missing or null" example:"{currency: EUR}"`
-	Set     Values               `doc:"set,omitzero" help:"paths with their new values" example:"{customer.id: =auth.sub}"`
-	MaxBody doc.Size             `doc:"max_body,omitzero" help:"the largest body that is read; 1MiB unless told" example:"64KiB"`
+	Read    Formats              `doc:"read,omitzero" help:"the format of the received body, or several by Content-Type; json by default" example:"xml"`
+	Write   Formats              `doc:"write,omitzero" help:"the format of the body that is sent, in a response also several by Accept; json by default" example:"soap"`
+	Body    *config.Tree         `doc:"body,omitzero" help:"a new body: JSON with expressions" example:"{data: =response.body}"`
+	Text    *config.TextTemplate `doc:"text,omitzero" help:"a new body: a text in which {=expression} stands for a computed value" example:"Order {=response.body.id} is on its way"`
+	Remove  []Path               `doc:"remove,oneormany,omitzero" help:"paths of members to remove" example:"customer.password"`
+	Rename  Renames              `doc:"rename,omitzero" help:"paths of members, with their new names" example:"{usr_name: name}"`
+	Default Values               `doc:"default,omitzero" help:"paths, with the values for members that are missing or null" example:"{currency: EUR}"`
+	Set     Values               `doc:"set,omitzero" help:"paths, with their new values" example:"{customer.id: =auth.sub}"`
+	MaxBody doc.Size             `doc:"max_body,omitzero" help:"the largest body to read; 1MiB by default" example:"64KiB"`
 }
 
 // The bounds of what is held in memory.

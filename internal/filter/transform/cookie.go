@@ -19,25 +19,25 @@ import (
 
 // Cookies says how the cookies of a message are changed. Names are the names as they arrive.
 type Cookies struct {
-	Remove []string          `doc:"remove,oneormany,omitzero" help:"names of cookies that are taken away" example:"tracking"`
-	Rename map[string]string `doc:"rename,omitzero" help:"names of cookies with their new names" example:"{sid: session}"`
-	Set    config.Fields     `doc:"set,omitzero" help:"names of cookies with their values; one whose value is computed and empty is taken away" example:"{user: =auth.sub}"`
+	Remove []string          `doc:"remove,oneormany,omitzero" help:"names of cookies to remove" example:"tracking"`
+	Rename map[string]string `doc:"rename,omitzero" help:"names of cookies, with their new names" example:"{sid: session}"`
+	Set    config.Fields     `doc:"set,omitzero" help:"names of cookies, with their values; a cookie whose computed value is empty is removed" example:"{user: =auth.sub}"`
 }
 
 // ResponseCookies says how the cookies that a backend sets are changed.
 type ResponseCookies struct {
 	Cookies    `doc:",inline"`
-	Attributes map[string]CookieAttributes `doc:"attributes,omitzero" help:"names of cookies, or * for all others, with what becomes of their attributes" example:"{\"*\": {secure: true}}"`
+	Attributes map[string]CookieAttributes `doc:"attributes,omitzero" help:"changes to cookie attributes, by cookie name, or * for all others" example:"{\"*\": {secure: true}}"`
 }
 
 // CookieAttributes are the attributes to change. A nil or empty field leaves the attribute as it is.
 type CookieAttributes struct {
-	Path     string        `doc:"path,omitzero" help:"where browsers send it" example:"/"`
-	Domain   string        `doc:"domain,omitzero" help:"the domain with whose hosts it is shared, or none for the host alone" example:"none"`
+	Path     string        `doc:"path,omitzero" help:"the path of the requests that browsers send it with" example:"/"`
+	Domain   string        `doc:"domain,omitzero" help:"the domain that shares the cookie among its hosts, or none for the host alone" example:"none"`
 	TTL      time.Duration `doc:"ttl,omitzero" help:"how long browsers keep it" example:"1h"`
 	SameSite string        `doc:"same_site,omitzero" help:"lax, strict or none" example:"lax"`
-	Secure   *bool         `doc:"secure,omitzero" help:"whether it is for HTTPS alone" example:"true"`
-	HTTPOnly *bool         `doc:"http_only,omitzero" help:"whether it is kept from scripts" example:"true"`
+	Secure   *bool         `doc:"secure,omitzero" help:"whether browsers send it over HTTPS only" example:"true"`
+	HTTPOnly *bool         `doc:"http_only,omitzero" help:"whether scripts cannot read it" example:"true"`
 }
 
 const (

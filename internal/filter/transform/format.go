@@ -17,30 +17,30 @@ type Formats []Format
 type Format struct {
 	Name      string
 	Pos       doc.Pos
-	XML       *XML       `doc:"xml,omitzero" help:"elements as members"`
-	SOAP      *SOAP      `doc:"soap,omitzero" help:"what stands in the body of an envelope"`
+	XML       *XML       `doc:"xml,omitzero" help:"XML, with elements as members"`
+	SOAP      *SOAP      `doc:"soap,omitzero" help:"the contents of the body of a SOAP envelope"`
 	Form      *Form      `doc:"form,omitzero" help:"application/x-www-form-urlencoded"`
 	Multipart *Multipart `doc:"multipart,omitzero" help:"multipart/form-data"`
 }
 
 // XML has the options of xml.
 type XML struct {
-	Root     string `doc:"root,omitzero" help:"the outermost element, which the JSON does not have" example:"order"`
-	Lists    []Path `doc:"lists,oneormany,omitzero" help:"paths of what is always a list, be it one or none" example:"order.items.item"`
-	Prefixes bool   `doc:"prefixes,omitzero" help:"keeps the prefixes of names and the declarations of namespaces"`
+	Root     string `doc:"root,omitzero" help:"the outermost element, which the JSON does not contain" example:"order"`
+	Lists    []Path `doc:"lists,oneormany,omitzero" help:"paths of elements that are always a list, even if there is only one or none" example:"order.items.item"`
+	Prefixes bool   `doc:"prefixes,omitzero" help:"whether to keep name prefixes and namespace declarations"`
 }
 
 // SOAP has the options of soap.
 type SOAP struct {
-	Action   string `doc:"action,omitzero" help:"the SOAPAction of what is written" example:"urn:orders#GetOrder"`
-	Version  string `doc:"version,omitzero" help:"1.1 or 1.2 for what is written; 1.1 unless told" example:"1.2"`
-	Lists    []Path `doc:"lists,oneormany,omitzero" help:"paths of what is always a list, be it one or none" example:"GetOrderResponse.item"`
-	Prefixes bool   `doc:"prefixes,omitzero" help:"keeps the prefixes of names and the declarations of namespaces"`
+	Action   string `doc:"action,omitzero" help:"the SOAPAction of messages that are written" example:"urn:orders#GetOrder"`
+	Version  string `doc:"version,omitzero" help:"1.1 or 1.2, for messages that are written; 1.1 by default" example:"1.2"`
+	Lists    []Path `doc:"lists,oneormany,omitzero" help:"paths of elements that are always a list, even if there is only one or none" example:"GetOrderResponse.item"`
+	Prefixes bool   `doc:"prefixes,omitzero" help:"whether to keep name prefixes and namespace declarations"`
 }
 
 // Form has the options of form.
 type Form struct {
-	Lists []Path `doc:"lists,oneormany,omitzero" help:"names of what is always a list, be it one or none" example:"tag"`
+	Lists []Path `doc:"lists,oneormany,omitzero" help:"names that are always a list, even if there is only one value or none" example:"tag"`
 }
 
 // Multipart has the options of multipart.

@@ -31,21 +31,21 @@ import (
 // Config is the value of `websocket`.
 type Config struct {
 	// Select is the route selection expression.
-	Select Selection `doc:"select,omitzero" help:"where in a message, which is JSON, the key of its route stands; all are $default where nothing is said" example:"$request.body.action"`
+	Select Selection `doc:"select,omitzero" help:"where a message, which must be JSON, holds its route key; by default every message is $default" example:"$request.body.action"`
 	// Routes are the backends by key; the route's own backend gets all other keys.
-	Routes map[string]*config.Call `doc:"routes,omitzero" help:"backends by the keys of their messages, and by $connect, $disconnect and $default; all others go to the route's own; none is not called" example:"{ join: fn:join, $disconnect: none }"`
+	Routes map[string]*config.Call `doc:"routes,omitzero" help:"backends by route key, and by $connect, $disconnect and $default; all other messages go to the route's own backend; none calls no backend" example:"{ join: fn:join, $disconnect: none }"`
 	// Reply are the keys whose responses are sent to the client.
-	Reply       []string      `doc:"reply,oneormany,omitzero" help:"keys whose functions' answers are sent to the client, or all" example:"all"`
-	Stage       Stage         `doc:"stage" help:"what functions are told is the stage" example:"prod"`
-	Domain      Domain        `doc:"domain,omitzero" help:"what functions are told is the domain, to which many send back; unless said it is the request's host where the route or its listener names that, else the address that the client has connected to" example:"127.0.0.1:9001"`
-	Idle        time.Duration `doc:"idle" help:"after what silence a connection is closed" example:"10m"`
-	Life        time.Duration `doc:"life" help:"after what time it is closed in any case" example:"2h"`
+	Reply       []string      `doc:"reply,oneormany,omitzero" help:"route keys whose functions' responses are sent to the client, or all" example:"all"`
+	Stage       Stage         `doc:"stage" help:"the stage that functions are told" example:"prod"`
+	Domain      Domain        `doc:"domain,omitzero" help:"the domain that functions are told, which many use to send messages back; by default the request's host if the route or its listener names that host, else the address that the client has connected to" example:"127.0.0.1:9001"`
+	Idle        time.Duration `doc:"idle" help:"how long a connection may be silent before it is closed" example:"10m"`
+	Life        time.Duration `doc:"life" help:"the longest time that a connection stays open" example:"2h"`
 	Timeout     time.Duration `doc:"timeout" help:"how long a function may take for an event" example:"29s"`
 	Frame       doc.Size      `doc:"frame" help:"the largest frame" example:"32KiB"`
 	Message     doc.Size      `doc:"message" help:"the largest message" example:"128KiB"`
-	Connections int           `doc:"connections" help:"how many there may be at once on this route" example:"10000"`
-	AtOnce      int           `doc:"at_once" help:"how many messages of one connection are with functions at once; with 1 they keep their order" example:"8"`
-	Unsent      doc.Size      `doc:"unsent" help:"how much is kept for a client that takes it slowly" example:"256KiB"`
+	Connections int           `doc:"connections" help:"the most connections at once on this route" example:"10000"`
+	AtOnce      int           `doc:"at_once" help:"messages of one connection that functions may process at once; 1 preserves their order" example:"8"`
+	Unsent      doc.Size      `doc:"unsent" help:"bytes that are buffered for a slow client" example:"256KiB"`
 }
 
 // Stage is a stage in the sense of API Gateway.

@@ -20,16 +20,16 @@ import (
 // Config is an app of Azure Functions.
 type Config struct {
 	Pos      doc.Pos           `doc:"-,pos"`
-	App      App               `doc:"azure,required" example:"shop" help:"The app: its name, which is the first part of its host."`
-	Host     Host              `doc:"host,omitzero" example:"functions.shop.dev" help:"Where it is: its own domain, the unique host that Azure has given it, or one of another cloud (azurewebsites.us, chinacloudsites.cn). NAME.azurewebsites.net where nothing is said. {region} in it stands for the region."`
-	Regions  []Region          `doc:"regions,omitzero" example:"[westeurope, northeurope]" help:"Where it is, in the order in which the regions are tried; name or host have {region} in them then. Another one gets a request when it is sure that the one before did not take it, and one of a safe or idempotent method also when that is not sure."`
-	Key      *config.Secret    `doc:"key,omitzero" example:"${env:SHOP_FUNCTIONS_KEY}" help:"The key that functions of the level function or admin ask for: of the function or of the app."`
-	Identity *Identity         `doc:"identity,omitzero" example:"api://shop" help:"As whom it is called, with a token of Microsoft Entra ID: the resource that the token is for, or a map. No token is sent where nothing is said."`
-	Prefix   Prefix            `doc:"prefix" example:"none" help:"What comes before the paths of functions, as routePrefix of host.json has it; or none."`
-	Routes   map[string]string `doc:"routes,omitzero" example:"{ price: 'prices/{item}' }" help:"The route of each function that has one in its function.json; its name otherwise."`
-	Endpoint Endpoint          `doc:"endpoint,omitzero" example:"https://10.0.0.8" help:"Where it is called, rather than at its host, which is still named in Host. {region} in it stands for the region."`
-	Timeout  time.Duration     `doc:"timeout" example:"30s" help:"Until the head of its answer is there, with all attempts and its cold start; up to 230s, after which Azure answers itself."`
-	Limits   web.Limits        `doc:"limits" help:"How much of the app is used at once."`
+	App      App               `doc:"azure,required" example:"shop" help:"The app's name, which is the first part of its host."`
+	Host     Host              `doc:"host,omitzero" example:"functions.shop.dev" help:"The app's host: its own domain, the unique host that Azure has given it, or a host in another cloud (azurewebsites.us, chinacloudsites.cn). By default NAME.azurewebsites.net. {region} in it stands for the region."`
+	Regions  []Region          `doc:"regions,omitzero" example:"[westeurope, northeurope]" help:"The app's regions, in the order in which they are tried; the name or the host must then contain {region}. The next region gets a request if the one before certainly did not accept it, and, if the method is safe or idempotent, also if that is uncertain."`
+	Key      *config.Secret    `doc:"key,omitzero" example:"${env:SHOP_FUNCTIONS_KEY}" help:"The key that functions with the authorization level function or admin require: the function's key or the app's."`
+	Identity *Identity         `doc:"identity,omitzero" example:"api://shop" help:"The identity that calls the app with a token of Microsoft Entra ID: the resource that the token is for, or a map. By default no token is sent."`
+	Prefix   Prefix            `doc:"prefix" example:"none" help:"The prefix of the functions' paths, as in routePrefix of host.json; or none."`
+	Routes   map[string]string `doc:"routes,omitzero" example:"{ price: 'prices/{item}' }" help:"The routes of functions that have one in their function.json; all other functions are at their names."`
+	Endpoint Endpoint          `doc:"endpoint,omitzero" example:"https://10.0.0.8" help:"The address to connect to, instead of the app's host, which is still sent in the Host header. {region} in it stands for the region."`
+	Timeout  time.Duration     `doc:"timeout" example:"30s" help:"Time until the head of the response arrives, including all attempts and the cold start; up to 230s, after which Azure itself responds."`
+	Limits   web.Limits        `doc:"limits" help:"Limits on the use of the app."`
 
 	together web.Settings // for all that is called on the platform
 }
@@ -45,11 +45,11 @@ func (c *Config) InCloud(of func(kind string) any) error {
 
 // Identity is the identity with which an app is called.
 type Identity struct {
-	Resource  string         `doc:"resource,required" example:"api://shop" help:"For which the token is: the application id URI, or the client id, of the app's registration."`
-	Client    string         `doc:"client,omitzero" example:"66666666-7777-8888-9999-000000000000" help:"The client id of the application that calls, or of a managed identity; that of the environment where nothing is said."`
-	Tenant    string         `doc:"tenant,omitzero" example:"11111111-2222-3333-4444-555555555555" help:"Where the application is registered."`
-	Secret    *config.Secret `doc:"secret,omitzero" example:"${env:SHOP_CLIENT_SECRET}" help:"The application's secret; what Azure's own tools would find where nothing is said."`
-	Authority Authority      `doc:"authority,omitzero" example:"https://login.microsoftonline.us" help:"Where the token of a secret is asked for; AZURE_AUTHORITY_HOST, or https://login.microsoftonline.com, where nothing is said."`
+	Resource  string         `doc:"resource,required" example:"api://shop" help:"The resource that the token is for: the application id URI, or the client id, of the app's registration."`
+	Client    string         `doc:"client,omitzero" example:"66666666-7777-8888-9999-000000000000" help:"The client id of the calling application, or of a managed identity; the environment's by default."`
+	Tenant    string         `doc:"tenant,omitzero" example:"11111111-2222-3333-4444-555555555555" help:"The tenant in which the application is registered."`
+	Secret    *config.Secret `doc:"secret,omitzero" example:"${env:SHOP_CLIENT_SECRET}" help:"The application's secret; by default the credentials that Azure's own tools would find."`
+	Authority Authority      `doc:"authority,omitzero" example:"https://login.microsoftonline.us" help:"The authority that is asked for the token if there is a secret; by default AZURE_AUTHORITY_HOST, or https://login.microsoftonline.com."`
 }
 
 // DecodeDoc reads a resource, or a map.

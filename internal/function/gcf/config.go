@@ -19,15 +19,15 @@ import (
 // Config is a Google Cloud function.
 type Config struct {
 	Pos           doc.Pos       `doc:"-,pos"`
-	Function      Name          `doc:"gcf,required" example:"place-order@europe-west1/shop-42" help:"The function: NAME@REGION/PROJECT, or its URL, which services of Cloud Run have, too."`
-	Regions       []Region      `doc:"regions,omitzero" example:"[europe-west1, europe-north1]" help:"Where it is, in the order in which the regions are tried. Another one gets a request when it is sure that the one before did not take it, and one of a safe or idempotent method also when that is not sure. A URL has {region} in it then."`
-	Audience      string        `doc:"audience,omitzero" example:"https://orders.shop.dev" help:"For whom the ID token is; the function's URL where nothing is said, of Cloud Run (*.run.app) without its path. {region} in it stands for the region."`
-	Identity      Identity      `doc:"identity,omitzero" example:"gateway@shop-42.iam.gserviceaccount.com" help:"Who calls: the service account that is spoken for, none, or a map. Where nothing is said, it is whom the credentials are for that Google's own tools would find."`
-	Authorization Authorization `doc:"authorization" example:"replace" help:"Where the ID token stands: auto (in Authorization, and in X-Serverless-Authorization where the client's request has an Authorization of its own, which then passes), replace (in Authorization, and the client's does not pass) or beside (always in X-Serverless-Authorization)."`
+	Function      Name          `doc:"gcf,required" example:"place-order@europe-west1/shop-42" help:"The function: NAME@REGION/PROJECT, or its URL; a Cloud Run service has such a URL too."`
+	Regions       []Region      `doc:"regions,omitzero" example:"[europe-west1, europe-north1]" help:"The function's regions, in the order in which they are tried. The next region gets a request if the one before certainly did not accept it, and, if the method is safe or idempotent, also if that is uncertain. A URL must then contain {region}."`
+	Audience      string        `doc:"audience,omitzero" example:"https://orders.shop.dev" help:"The audience of the ID token; by default the function's URL, on Cloud Run (*.run.app) without its path. {region} in it stands for the region."`
+	Identity      Identity      `doc:"identity,omitzero" example:"gateway@shop-42.iam.gserviceaccount.com" help:"The calling identity: the service account to impersonate, none, or a map. By default the identity of the credentials that Google's own tools would find."`
+	Authorization Authorization `doc:"authorization" example:"replace" help:"Where to send the ID token: auto (in Authorization or, if the client's request has an Authorization header, which then passes, in X-Serverless-Authorization), replace (in Authorization; the client's does not pass) or beside (always in X-Serverless-Authorization)."`
 	Protocol      Protocol      `doc:"protocol" example:"h2" help:"http (HTTP/1.1, which WebSockets need) or h2 (HTTP/2, which gRPC needs)."`
-	Endpoint      Endpoint      `doc:"endpoint,omitzero" example:"https://10.0.0.8" help:"Where it is called, rather than at its URL's host, which is still named in Host. {region} in it stands for the region."`
-	Timeout       time.Duration `doc:"timeout" example:"30s" help:"Until the head of its answer is there, with all attempts and its cold start."`
-	Limits        web.Limits    `doc:"limits" help:"How much of the function is used at once."`
+	Endpoint      Endpoint      `doc:"endpoint,omitzero" example:"https://10.0.0.8" help:"The address to connect to, instead of the host in the function's URL, which is still sent in the Host header. {region} in it stands for the region."`
+	Timeout       time.Duration `doc:"timeout" example:"30s" help:"Time until the head of the response arrives, including all attempts and the cold start."`
+	Limits        web.Limits    `doc:"limits" help:"Limits on the use of the function."`
 
 	together web.Settings // for all that is called on the platform
 }
@@ -65,9 +65,9 @@ func (r *Region) UnmarshalText(text []byte) error {
 
 // Identity is the identity of the caller.
 type Identity struct {
-	Impersonate string         `doc:"impersonate,omitzero" example:"gateway@shop-42.iam.gserviceaccount.com" help:"The service account that is spoken for, on top of the credentials."`
-	Delegates   []string       `doc:"delegates,omitzero" example:"[between@shop-42.iam.gserviceaccount.com]" help:"Service accounts between, each of which may speak for the next."`
-	Credentials *config.Secret `doc:"credentials,omitzero" example:"${file:/run/secrets/gateway.json}" help:"The key of a service account, or a user's credentials, as JSON; rather than what Google's own tools would find."`
+	Impersonate string         `doc:"impersonate,omitzero" example:"gateway@shop-42.iam.gserviceaccount.com" help:"The service account to impersonate with the credentials."`
+	Delegates   []string       `doc:"delegates,omitzero" example:"[between@shop-42.iam.gserviceaccount.com]" help:"Service accounts in between, each of which may impersonate the next."`
+	Credentials *config.Secret `doc:"credentials,omitzero" example:"${file:/run/secrets/gateway.json}" help:"The key of a service account, or a user's credentials, as JSON; instead of what Google's own tools would find."`
 
 	None bool `doc:"-"`
 }

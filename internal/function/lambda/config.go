@@ -16,18 +16,18 @@ import (
 // Config is an AWS Lambda function.
 type Config struct {
 	Pos      doc.Pos       `doc:"-,pos"`
-	Lambda   Name          `doc:"lambda,required" example:"place-order:live" help:"The function: its name or its ARN, with :ALIAS or :VERSION or without."`
-	Region   aws.Region    `doc:"region,omitzero" example:"eu-west-1" help:"Where it is. An ARN says it itself."`
-	Regions  []aws.Region  `doc:"regions,omitzero" example:"[eu-west-1, eu-central-1]" help:"Where it is, in the order in which the regions are tried. Another one gets a request when it is sure that the one before did not take it, and one of a safe or idempotent method also when that is not sure."`
-	Format   apigw.Format  `doc:"format" example:"v1" help:"What it is given, and answers: v2 (API Gateway's payload format 2.0, which function URLs have too), v1 (1.0, that of REST APIs), alb or alb-multi (a load balancer's, the latter with multi-value headers), raw (the request's body, which is JSON; the answer is the response's body)."`
-	Mode     Mode          `doc:"mode" example:"stream" help:"How it is invoked: sync (the whole answer is awaited), stream (the answer is passed on as it comes), async (202 as soon as AWS has taken the event) or dry-run (204 where it may be invoked, which it is not)."`
-	Account  string        `doc:"account,omitzero" example:"shop" help:"The account by its name under clouds.aws.accounts, which says role, profile, regions and endpoint where they are not said here. An ARN, or a role, names it by its number, too."`
-	Role     *aws.Role     `doc:"role" example:"arn:aws:iam::123456789012:role/gateway" help:"The role in which it is invoked, on top of the credentials that are found. A text is its ARN."`
-	Profile  string        `doc:"profile,omitzero" example:"production" help:"The profile of AWS's shared config whose credentials are used, rather than what the environment says."`
-	Endpoint aws.Endpoint  `doc:"endpoint,omitzero" example:"https://vpce-1a2b.lambda.{region}.vpce.amazonaws.com" help:"Where the API of Lambda is, rather than AWS's own address in the region."`
-	Timeout  time.Duration `doc:"timeout" example:"30s" help:"How long an invocation may take, with its attempts: until the answer is complete, of a stream until its head is there."`
-	Log      bool          `doc:"log" example:"false" help:"Whether the end of the function's log is asked for, up to 4 KiB, and put into the gateway's: at debug, or as a warning where the function has failed."`
-	Limits   Limits        `doc:"limits" help:"How much of the function is used at once."`
+	Lambda   Name          `doc:"lambda,required" example:"place-order:live" help:"The function: its name or its ARN, optionally with :ALIAS or :VERSION."`
+	Region   aws.Region    `doc:"region,omitzero" example:"eu-west-1" help:"The function's region. An ARN already contains it."`
+	Regions  []aws.Region  `doc:"regions,omitzero" example:"[eu-west-1, eu-central-1]" help:"The function's regions, in the order in which they are tried. The next region gets a request if the one before certainly did not accept it, and, if the method is safe or idempotent, also if that is uncertain."`
+	Format   apigw.Format  `doc:"format" example:"v1" help:"The format of events and responses: v2 (API Gateway's payload format 2.0, which function URLs use too), v1 (payload format 1.0, as for REST APIs), alb or alb-multi (a load balancer's format, the latter with multi-value headers), raw (the event is the request's body, which must be JSON, and the function's result is the response's body)."`
+	Mode     Mode          `doc:"mode" example:"stream" help:"How the function is invoked: sync (the gateway waits for the complete response), stream (it forwards the response as it arrives), async (it responds with 202 as soon as AWS has accepted the event) or dry-run (it responds with 204 if the caller may invoke the function, and does not invoke it)."`
+	Account  string        `doc:"account,omitzero" example:"shop" help:"The account, by its name under clouds.aws.accounts, which provides role, profile, regions and endpoint if they are not set here. An ARN or a role also selects the account, by its number."`
+	Role     *aws.Role     `doc:"role" example:"arn:aws:iam::123456789012:role/gateway" help:"The role to assume for invocations, in addition to the credentials that are found. Plain text is the role's ARN."`
+	Profile  string        `doc:"profile,omitzero" example:"production" help:"The profile in AWS's shared config whose credentials are used, instead of those from the environment."`
+	Endpoint aws.Endpoint  `doc:"endpoint,omitzero" example:"https://vpce-1a2b.lambda.{region}.vpce.amazonaws.com" help:"The address of the Lambda API, instead of AWS's own address in the region."`
+	Timeout  time.Duration `doc:"timeout" example:"30s" help:"How long an invocation may take, including all attempts: until the response is complete or, for a stream, until its head arrives."`
+	Log      bool          `doc:"log" example:"false" help:"Whether to request the end of the function's log, up to 4 KiB, and write it to the gateway's log: at level debug, or as a warning if the function has failed."`
+	Limits   Limits        `doc:"limits" help:"Limits on the use of the function."`
 
 	settled // what clouds.aws says about its account
 	inlined bool
@@ -35,10 +35,10 @@ type Config struct {
 
 // Limits bound how much of a function is used. AWS has limits of its own.
 type Limits struct {
-	Concurrency int           `doc:"concurrency,omitzero" example:"50" help:"Requests to this function at once; as many as the account has where nothing is said."`
-	Queue       int           `doc:"queue" example:"1000" help:"Requests that may wait for one of these to end; one more is answered with 429."`
-	Wait        time.Duration `doc:"wait" example:"5s" help:"How long a request may wait; then it is answered with 503."`
-	Request     doc.Size      `doc:"request,omitzero" example:"1MiB" help:"The largest event, counted as it is sent (binary bodies as base64): AWS's own bound where nothing is said, which is 6 MiB, and 1 MiB for async."`
+	Concurrency int           `doc:"concurrency,omitzero" example:"50" help:"Concurrent requests to this function; by default as many as the account allows."`
+	Queue       int           `doc:"queue" example:"1000" help:"Requests that may wait for a running one to end; further ones are answered with 429."`
+	Wait        time.Duration `doc:"wait" example:"5s" help:"How long a request may wait; after that it is answered with 503."`
+	Request     doc.Size      `doc:"request,omitzero" example:"1MiB" help:"The largest event, measured as it is sent (binary bodies as base64). By default AWS's own limit: 6 MiB, and 1 MiB for async."`
 }
 
 // Name is the name under which a function is called.

@@ -24,18 +24,18 @@ import (
 // Config is the config of a function that runs on this machine.
 type Config struct {
 	Pos      doc.Pos          `doc:"-,pos"`
-	Run      string           `doc:"run,required" example:"./functions/orders" help:"The program: an executable file, a folder with an executable file called bootstrap, a folder with a Go main package, which is built with the go command, a file or folder of JavaScript or Python, the folder of an Azure Functions app that is a custom handler, or a WebAssembly module. Relative to the config's folder."`
-	Contract program.Contract `doc:"contract,omitzero" example:"http" help:"How it is talked to: lambda (AWS Lambda's Runtime API, API Gateway v2.0 events), http (a server on the port in PORT), azure (an Azure Functions custom handler) or wasm (a WebAssembly module). By default wasm for a file that is such a module, azure for a folder with a host.json, lambda for a file called bootstrap, for a Go program that imports aws-lambda-go and for modules of Node.js and Python, otherwise http."`
-	Handler  string           `doc:"handler,omitzero" example:"src/index.handler" help:"The handler within the program: of JavaScript and Python the file and what it exports, by default index.handler and lambda_function.lambda_handler; otherwise _HANDLER of a lambda function, FUNCTION_TARGET of an http one."`
-	Format   apigw.Format     `doc:"format,omitzero" example:"raw" help:"What a lambda function is given, and answers: v2 (API Gateway's payload format 2.0) unless told, v1, alb, alb-multi, or raw (the request's body, which is JSON; the answer is the response's body)."`
+	Run      string           `doc:"run,required" example:"./functions/orders" help:"The program: an executable file, a folder with an executable file named bootstrap, a folder with a Go main package (built with the go command), a file or folder of JavaScript or Python, the folder of an Azure Functions app that is a custom handler, or a WebAssembly module. The path is relative to the config's folder."`
+	Contract program.Contract `doc:"contract,omitzero" example:"http" help:"How the gateway talks to the program: lambda (AWS Lambda's Runtime API, API Gateway v2.0 events), http (a server on the port in PORT), azure (an Azure Functions custom handler) or wasm (a WebAssembly module). The default is wasm for a file that is such a module, azure for a folder with a host.json, lambda for a file named bootstrap, a Go program that imports aws-lambda-go and modules of Node.js and Python, otherwise http."`
+	Handler  string           `doc:"handler,omitzero" example:"src/index.handler" help:"The handler in the program. For JavaScript and Python: the file and what it exports, by default index.handler and lambda_function.lambda_handler. Otherwise the value of _HANDLER for a lambda function, or of FUNCTION_TARGET for an http one."`
+	Format   apigw.Format     `doc:"format,omitzero" example:"raw" help:"The format of a lambda function's events and responses: v2 (API Gateway's payload format 2.0, the default), v1, alb, alb-multi, or raw (the event is the request's body, which must be JSON, and the function's result is the response's body)."`
 	Args     []string         `doc:"args" example:"[--verbose]" help:"The program's arguments."`
-	Env      map[string]Value `doc:"env" help:"Variables of the program's environment, which begins with PATH, HOME, TMPDIR, LANG and TZ and holds nothing of the gateway's own. Values may be references: ${env:NAME}, ${file:/path}; \"\" is a variable that is empty."`
-	Memory   doc.Size         `doc:"memory,omitzero" example:"256MiB" help:"The memory that an instance may use, with all that it starts: of a lambda function and a WebAssembly module 128MiB by default, which the former is told as AWS_LAMBDA_FUNCTION_MEMORY_SIZE; otherwise as much as there is. A process that uses more is killed (Linux); a module gets no more."`
-	Watch    bool             `doc:"watch" example:"false" help:"Whether a change of the program's files is taken over by itself. Where not, it is by a reload of the config."`
-	Scale    Scale            `doc:"scale" help:"How many instances there are."`
+	Env      map[string]Value `doc:"env" help:"Variables to add to the program's environment, which otherwise contains PATH, HOME, TMPDIR, LANG and TZ and nothing from the gateway's own environment. Values may be references: ${env:NAME}, ${file:/path}; \"\" makes an empty variable."`
+	Memory   doc.Size         `doc:"memory,omitzero" example:"256MiB" help:"The memory that an instance and everything it starts may use. The default is 128MiB for a lambda function, which learns it from AWS_LAMBDA_FUNCTION_MEMORY_SIZE, and for a WebAssembly module; otherwise there is no limit. A process that uses more is killed (Linux); a module gets no more."`
+	Watch    bool             `doc:"watch" example:"false" help:"Whether the gateway picks up changes of the program's files by itself. If not, a reload of the config picks them up."`
+	Scale    Scale            `doc:"scale" help:"The number of instances."`
 	Queue    Queue            `doc:"queue" help:"What happens to requests while all instances are busy."`
-	Timeout  time.Duration    `doc:"timeout" example:"30s" help:"How long an invocation may take: a lambda function until its answer is complete, an http one until the head of its response. An instance that takes longer is killed and replaced."`
-	Init     *time.Duration   `doc:"init" example:"10s" help:"How long an instance may take from its start until it takes requests: by default 10s, and 60s for an Azure app."`
+	Timeout  time.Duration    `doc:"timeout" example:"30s" help:"How long an invocation may take: for a lambda function until its response is complete, for an http function until the head of its response. An instance that takes longer is killed and replaced."`
+	Init     *time.Duration   `doc:"init" example:"10s" help:"How long an instance may take from its start until it accepts requests: 10s by default, 60s for an Azure app."`
 }
 
 // Value is the value of a variable: a secret like others, but it may be empty.
@@ -68,17 +68,17 @@ func (v Value) EncodeDoc() *doc.Node {
 
 // Scale bounds the number of instances.
 type Scale struct {
-	Min         int           `doc:"min" example:"1" help:"Instances that are kept warm."`
-	Max         int           `doc:"max" example:"8" help:"Instances that may be alive at once."`
-	Idle        time.Duration `doc:"idle" example:"60s" help:"How long an unused instance beyond min lives, and for how long what was needed at once is kept ready."`
-	Starts      int           `doc:"starts" example:"8" help:"Instances that may be starting at once: a burst rather waits for warm ones than for a machine that starts hundreds."`
-	Concurrency int           `doc:"concurrency,omitzero" example:"80" help:"Requests that one instance takes at once: of an http function 80 by default, of a lambda function one. It is told to a lambda function as AWS_LAMBDA_MAX_CONCURRENCY, and gets as many as it asks for."`
+	Min         int           `doc:"min" example:"1" help:"Instances that are always kept warm."`
+	Max         int           `doc:"max" example:"8" help:"The most instances that may be alive at once."`
+	Idle        time.Duration `doc:"idle" example:"60s" help:"How long an unused instance beyond min lives. As many instances as were needed at once within this time are kept ready."`
+	Starts      int           `doc:"starts" example:"8" help:"Instances that may be starting at once: in a burst, requests wait for warm instances instead of loading the machine with hundreds of starts."`
+	Concurrency int           `doc:"concurrency,omitzero" example:"80" help:"Requests that one instance handles at once: 80 by default for an http function, one for a lambda function. A lambda function learns the number from AWS_LAMBDA_MAX_CONCURRENCY, and gets as many requests as it asks for."`
 }
 
 // Queue bounds the requests that wait for an instance.
 type Queue struct {
-	Size int           `doc:"size" example:"1000" help:"Requests that may wait; one more is answered with 429. Those for whom an instance is just being started do not count."`
-	Wait time.Duration `doc:"wait" example:"10s" help:"How long a request may wait, for the start of an instance, too; then it is answered with 503. It does not run while the program is built or compiled, for up to five minutes."`
+	Size int           `doc:"size" example:"1000" help:"Requests that may wait; further ones are answered with 429. Requests for which an instance is already starting do not count."`
+	Wait time.Duration `doc:"wait" example:"10s" help:"How long a request may wait, including for the start of an instance; after that it is answered with 503. The time does not run while the program is built or compiled, for up to five minutes."`
 }
 
 // The defaults that are not zero.
