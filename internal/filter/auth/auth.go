@@ -223,7 +223,7 @@ var errUnchecked = errors.New("credentials are not checked here; assume a caller
 func (g *guard) ask(r *http.Request) filter.Verdict {
 	v := g.verdict(r)
 	if v.Fault != nil && g.dryRun {
-		return filter.Verdict{Why: v.Why + "; a dry run, so it passes as nobody"}
+		return filter.Verdict{Why: v.Why + "; a dry run, so it passes without an identity"}
 	}
 	return v
 }

@@ -78,8 +78,8 @@ func TestADryRunIsExplained(t *testing.T) {
 		t.Error(p.Note)
 	}
 	for line, want := range map[string]string{
-		"X-Other: 1":  "nobody is calling; assume a caller; a dry run, so it passes as nobody",
-		"X-Jwt: what": "credentials are not checked here; assume a caller; a dry run, so it passes as nobody",
+		"X-Other: 1":  "nobody is calling; assume a caller; a dry run, so it passes without an identity",
+		"X-Jwt: what": "credentials are not checked here; assume a caller; a dry run, so it passes without an identity",
 	} {
 		r := httptest.NewRequest(http.MethodGet, "/", http.NoBody)
 		name, value, _ := strings.Cut(line, ": ")

@@ -72,7 +72,7 @@ type Scale struct {
 	Max         int           `doc:"max" example:"8" help:"The most instances that may be alive at once."`
 	Idle        time.Duration `doc:"idle" example:"60s" help:"How long an unused instance beyond min lives. As many instances as were needed at once within this time are kept ready."`
 	Starts      int           `doc:"starts" example:"8" help:"Instances that may be starting at once: in a burst, requests wait for warm instances instead of loading the machine with hundreds of starts."`
-	Concurrency int           `doc:"concurrency,omitzero" example:"80" help:"Requests that one instance handles at once: 80 by default for an http function, one for a lambda function. A lambda function learns the number from AWS_LAMBDA_MAX_CONCURRENCY, and gets as many requests as it asks for."`
+	Concurrency int           `doc:"concurrency,omitzero" example:"80" help:"Requests that one instance handles at once: 80 by default for http and azure functions, one for lambda and wasm functions. A lambda function learns the number from AWS_LAMBDA_MAX_CONCURRENCY, and gets as many requests as it asks for."`
 }
 
 // Queue bounds the requests that wait for an instance.
