@@ -93,7 +93,7 @@ func (Forward) DocSchema() *doc.Schema {
 // DecodeDoc reads a map of names to expressions.
 func (f *fieldsMap) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	if n.Kind != doc.Map {
-		ps.Add(doc.Problem{Pos: n.Pos, What: n.Kind.String() + " stands where fields are expected", Fix: "write a map, for example `X-User: =auth.sub`"})
+		ps.Add(doc.Problem{Pos: n.Pos, What: n.Kind.String() + " is given where fields are expected", Fix: "write a map, for example `X-User: =auth.sub`"})
 		return
 	}
 	for _, e := range n.Entries {

@@ -31,7 +31,7 @@ func TestForwardIsReadAndPrintedAlike(t *testing.T) {
 func TestForwardRefusesWhatWouldMislead(t *testing.T) {
 	for text, want := range map[string]string{
 		"tokens":                                                "forward is \"tokens\"",
-		"headers: X-User":                                       "a value stands where fields are expected",
+		"headers: X-User":                                       "a value is given where fields are expected",
 		"headers: {X User: =auth.sub}":                          "is no name of a field",
 		"headers: {Content-Length: =auth.sub}":                  "clients send it for other reasons",
 		"headers: {Cookie: =auth.sub}":                          "clients send it for other reasons",

@@ -53,7 +53,7 @@ type Members []Member
 // DecodeDoc reads the map.
 func (m *Members) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	if n.Kind != doc.Map {
-		ps.Add(doc.Problem{Pos: n.Pos, What: n.Kind.String() + " stands where callers are expected", Why: "they are a map of ids", Fix: "for example `acme: ${env:ACME_KEY}`"})
+		ps.Add(doc.Problem{Pos: n.Pos, What: n.Kind.String() + " is given where callers are expected", Why: "they are a map of ids", Fix: "for example `acme: ${env:ACME_KEY}`"})
 		return
 	}
 	for _, e := range n.Entries {

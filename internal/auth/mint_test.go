@@ -202,7 +202,7 @@ func TestMintsThatCannotBe(t *testing.T) {
 		"jwt: { claims: [sub] }":          "the gateway's own",
 		"jwt: { audiense: x }":            "did you mean \"audience\"",
 		"{ token: true, jwt: {} }":        "would stand in one field",
-		"jwt: yes":                        "stands where a map is expected",
+		"jwt: yes":                        "is given where a map is expected",
 	} {
 		_, problems := told(t, text)
 		if len(problems) != 1 || !strings.Contains(problems[0].String(), want) {

@@ -66,7 +66,7 @@ func (p *Place) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	}
 	switch {
 	case n.Kind != doc.Scalar:
-		problem.What = n.Kind.String() + " stands where a place of a credential is expected"
+		problem.What = n.Kind.String() + " is given where a place of a credential is expected"
 	case !ok || name == "":
 	case Kind(kind) == InHeader && httpx.IsToken(name) && (scheme == "" || httpx.IsToken(scheme)):
 		*p = Place{Kind: InHeader, Name: http.CanonicalHeaderKey(name), Scheme: scheme}

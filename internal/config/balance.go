@@ -100,7 +100,7 @@ func (b *balanceForm) check(n *doc.Node, ps *doc.Problems) {
 	hash := n.Get(byHash)
 	switch {
 	case b.By != "" && !slices.Contains(balances(), b.By):
-		add("by", fmt.Sprintf("%q is no balance", b.By), "known are "+strings.Join(balances(), ", "), suggest(b.By, balances(), ""))
+		add("by", fmt.Sprintf("%q is no balance", b.By), "valid values are "+strings.Join(balances(), ", "), suggest(b.By, balances(), ""))
 	case b.By == byHash && hash == nil:
 		add("by", "a balance by the hash of nothing", "", "write `balance: { hash: =path.user }`, or what else leads to the same endpoint")
 	case b.By != "" && b.By != byHash && hash != nil:

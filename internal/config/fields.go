@@ -30,7 +30,7 @@ type Fields []Field
 // DecodeDoc reads a map of names to values.
 func (f *Fields) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	if n.Kind != doc.Map {
-		ps.Add(doc.Problem{Pos: n.Pos, What: n.Kind.String() + " stands where fields are expected", Fix: "write a map, for example `X-Team: shop`"})
+		ps.Add(doc.Problem{Pos: n.Pos, What: n.Kind.String() + " is given where fields are expected", Fix: "write a map, for example `X-Team: shop`"})
 		return
 	}
 	*f = nil

@@ -122,7 +122,7 @@ func knownScheme(n *doc.Node, scheme, rest string, v Vocabulary, ps *doc.Problem
 		names := v.schemeNames()
 		slices.Sort(names)
 		ps.Add(doc.Problem{
-			Pos: n.Pos, What: fmt.Sprintf("unknown scheme %q", scheme+":"), Why: "known here: " + strings.Join(names, ", "),
+			Pos: n.Pos, What: fmt.Sprintf("unknown scheme %q", scheme+":"), Why: "valid here: " + strings.Join(names, ", "),
 			Fix: suggest(scheme, names, "name a service of the file without a colon"),
 		})
 	}

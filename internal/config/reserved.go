@@ -34,7 +34,7 @@ func notYet(pos doc.Pos, word string) doc.Problem {
 // unknownKey is the problem of an unknown key.
 func unknownKey(e doc.Entry, known []string) doc.Problem {
 	known = slices.Sorted(slices.Values(known))
-	p := doc.Problem{Pos: e.KeyPos, What: fmt.Sprintf("unknown key %q", e.Key), Why: "known here: " + strings.Join(known, ", ")}
+	p := doc.Problem{Pos: e.KeyPos, What: fmt.Sprintf("unknown key %q", e.Key), Why: "valid here: " + strings.Join(known, ", ")}
 	if near, ok := doc.Suggest(e.Key, known); ok {
 		p.Fix = fmt.Sprintf("did you mean %q?", near)
 	}

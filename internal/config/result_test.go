@@ -98,9 +98,9 @@ func TestOneMistakeIsToldOnce(t *testing.T) {
 		"a filter that would answer": {
 			"listen: :8080\nroutes:\n  GET /: {respond: {status: 204, bodi: x}}", `"bodi"`},
 		"a list of listeners": {
-			"listen: :8080\nroutes:\n  GET /: {to: 'http://a:1', listeners: [[x]]}", "stands among the elements of listeners"},
+			"listen: :8080\nroutes:\n  GET /: {to: 'http://a:1', listeners: [[x]]}", "is among the elements of listeners"},
 		"a list of hosts": {
-			"listen: :8080\nroutes:\n  GET /: {to: 'http://a:1', hosts: [[x]]}", "stands among the elements of hosts"},
+			"listen: :8080\nroutes:\n  GET /: {to: 'http://a:1', hosts: [[x]]}", "is among the elements of hosts"},
 	} {
 		problems(t, name, c.text, c.want)
 	}

@@ -128,7 +128,7 @@ func (a *accessLogForm) check(n *doc.Node, ps *doc.Problems) {
 	if a.Format != "" && !slices.Contains(known, a.Format) {
 		ps.Add(doc.Problem{
 			Pos: n.Get("format").Pos, What: fmt.Sprintf("there is no format %q", a.Format),
-			Why: "known are " + strings.Join(known, ", "), Fix: suggest(a.Format, known, ""),
+			Why: "valid values are " + strings.Join(known, ", "), Fix: suggest(a.Format, known, ""),
 		})
 	}
 	fixed := a.Format == accesslog.Common || a.Format == accesslog.Combined
@@ -144,7 +144,7 @@ func (a *accessLogForm) check(n *doc.Node, ps *doc.Problems) {
 		if names := accesslog.FieldNames(); !slices.Contains(names, name) {
 			ps.Add(doc.Problem{
 				Pos: pos, What: fmt.Sprintf("an access log has no field %q", name),
-				Why: "known are " + strings.Join(names, ", "), Fix: suggest(name, names, "a header field stands in headers or response_headers"),
+				Why: "valid fields are " + strings.Join(names, ", "), Fix: suggest(name, names, "a header field stands in headers or response_headers"),
 			})
 		}
 	})

@@ -23,7 +23,7 @@ type TextPart struct {
 // DecodeDoc reads a text and splits it into its parts.
 func (t *TextTemplate) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	if n.Kind != doc.Scalar {
-		ps.Add(doc.Problem{Pos: n.Pos, What: n.Kind.String() + " stands where a text is expected", Fix: "for example `text: Order {=response.body.id}`"})
+		ps.Add(doc.Problem{Pos: n.Pos, What: n.Kind.String() + " is given where a text is expected", Fix: "for example `text: Order {=response.body.id}`"})
 		return
 	}
 	*t = TextTemplate{Text: n.Value, Pos: textPos(n, 0)}

@@ -188,7 +188,7 @@ func (f *curveForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	for _, item := range namesIn(n, "curves", ps) {
 		i := slices.IndexFunc(curves(), func(c curve) bool { return c.name == item.Value })
 		if i < 0 {
-			ps.Add(doc.Problem{Pos: item.Pos, What: fmt.Sprintf("the curve %q is not known", item.Value), Why: "known are " + strings.Join(curveNames(), ", "), Fix: suggest(item.Value, curveNames(), "")})
+			ps.Add(doc.Problem{Pos: item.Pos, What: fmt.Sprintf("the curve %q is not known", item.Value), Why: "valid values are " + strings.Join(curveNames(), ", "), Fix: suggest(item.Value, curveNames(), "")})
 			continue
 		}
 		*f = append(*f, curves()[i].id)

@@ -164,13 +164,13 @@ func (c *validator) service(s *Service) {
 		c.add(at, fmt.Sprintf("the service %q is called over TLS on a Unix socket", s.Name), "a socket has no host that its certificate could be for", "add `name: users.internal` to its tls")
 	}
 	if s.Protocol != "" && !slices.Contains(protocols(), s.Protocol) {
-		c.add(at, fmt.Sprintf("the service %q has the unknown protocol %q", s.Name, s.Protocol), "known are "+strings.Join(protocols(), ", "), suggest(s.Protocol, protocols(), ""))
+		c.add(at, fmt.Sprintf("the service %q has the unknown protocol %q", s.Name, s.Protocol), "valid values are "+strings.Join(protocols(), ", "), suggest(s.Protocol, protocols(), ""))
 	}
 	if s.Balance != nil {
 		c.expression(s.Balance.Key, "hash", expr.String, captured{open: true})
 	}
 	if s.Announce != "" && !slices.Contains(announcements(), s.Announce) {
-		c.add(at, fmt.Sprintf("the service %q announces clients by %q", s.Name, s.Announce), "known are "+strings.Join(announcements(), ", "), suggest(s.Announce, announcements(), "write `proxy_protocol: v2`"))
+		c.add(at, fmt.Sprintf("the service %q announces clients by %q", s.Name, s.Announce), "valid values are "+strings.Join(announcements(), ", "), suggest(s.Announce, announcements(), "write `proxy_protocol: v2`"))
 	}
 	switch {
 	case s.Protocol == "h2c" && s.secure():

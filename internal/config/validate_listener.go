@@ -66,7 +66,7 @@ func (c *validator) listener(l *Listener) {
 	at := l.Origin.at()
 	switch {
 	case !slices.Contains(listenerProtocols(), l.Protocol):
-		c.add(at, fmt.Sprintf("the listener %q has the unknown protocol %q", l.Name, l.Protocol), "known are "+strings.Join(words(listenerProtocols()), ", "), suggest(string(l.Protocol), words(listenerProtocols()), ""))
+		c.add(at, fmt.Sprintf("the listener %q has the unknown protocol %q", l.Name, l.Protocol), "valid values are "+strings.Join(words(listenerProtocols()), ", "), suggest(string(l.Protocol), words(listenerProtocols()), ""))
 	case (l.Protocol == HTTPS || l.Protocol == TLS) && l.TLS == nil:
 		c.add(at, fmt.Sprintf("the listener %q speaks %s but has no tls", l.Name, l.Protocol), "", "add `tls:` with a certificate and its key, as `cert: /etc/weir/tls.crt` and `key: /etc/weir/tls.key`")
 	case l.Protocol != HTTPS && l.Protocol != TLS && l.TLS != nil:

@@ -46,7 +46,7 @@ func (m *Name) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	p := doc.Problem{Pos: n.Pos, What: fmt.Sprintf("%q names nobody", n.Value), Why: "a name is a URI, dns:NAME, cn:NAME, or any for every certificate that was verified", Fix: "for example `mtls: spiffe://shop.dev/*`"}
 	switch {
 	case n.Kind != doc.Scalar:
-		p.What = n.Kind.String() + " stands where a name is expected"
+		p.What = n.Kind.String() + " is given where a name is expected"
 	case n.Value == all:
 		*m = Name{Kind: all}
 		return

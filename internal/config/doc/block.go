@@ -91,7 +91,7 @@ func (r *reader) list(col, out int, under bool) *Node {
 			if under {
 				break
 			}
-			r.reportShape(Problem{Pos: r.pos(), What: shorten(r.word()) + " stands among the elements of a list", Why: "a node is either a list or a map", Fix: "begin it with `- `, or indent it under the element that it belongs to"})
+			r.reportShape(Problem{Pos: r.pos(), What: shorten(r.word()) + " is among the elements of a list", Why: "a node is either a list or a map", Fix: "begin it with `- `, or indent it under the element that it belongs to"})
 			r.mapping(col, out)
 			continue
 		}
@@ -116,7 +116,7 @@ func (r *reader) element(col, out int) *Node {
 		if r.col > col {
 			return r.block(parent{col: col, out: out})
 		}
-		return r.null(here, "this element of the list is empty", "write a value behind the dash or remove it")
+		return r.null(here, "this element of the list is empty", "write a value after the dash or remove it")
 	}
 	before := r.off
 	r.skipBlanks()
@@ -131,7 +131,7 @@ func (r *reader) mapping(col, out int) *Node {
 	seen := make(map[string]Pos)
 	for r.col == col {
 		if r.atDash() {
-			r.reportShape(Problem{Pos: r.pos(), What: "an element of a list stands among the keys of a map", Why: "a node is either a list or a map", Fix: "indent the `- ` under the key that it belongs to"})
+			r.reportShape(Problem{Pos: r.pos(), What: "an element of a list is among the keys of a map", Why: "a node is either a list or a map", Fix: "indent the `- ` under the key that it belongs to"})
 			r.list(col, out, true)
 			continue
 		}
@@ -154,7 +154,7 @@ func (r *reader) fresh(seen map[string]Pos, e Entry) bool {
 		seen[e.Key] = e.KeyPos
 		return true
 	}
-	r.report(Problem{Pos: e.KeyPos, What: fmt.Sprintf("the key %s stands here twice", shorten(e.Key)), Why: fmt.Sprintf("it is on line %d already", first.Line), Fix: "remove one of them or give it another name"})
+	r.report(Problem{Pos: e.KeyPos, What: fmt.Sprintf("the key %s appears twice", shorten(e.Key)), Why: fmt.Sprintf("it is already on line %d", first.Line), Fix: "remove one of them or give it another name"})
 	return false
 }
 
@@ -167,8 +167,8 @@ func (r *reader) refuseDeeper(col int, inline bool) {
 			Fix: fmt.Sprintf("begin it in column %d, or in the column of its neighbours", col+1),
 		}
 		if inline {
-			p.Why = "the line above it has its value already"
-			p.Fix = fmt.Sprintf("begin it in column %d, or write a text of several lines behind `|` or `>-`", col+1)
+			p.Why = "the line above already has a value"
+			p.Fix = fmt.Sprintf("begin it in column %d, or write a text of several lines after `|` or `>-`", col+1)
 		}
 		r.reportShape(p)
 		r.block(parent{col: col, out: col})
@@ -205,7 +205,7 @@ func (r *reader) entry(in parent) (Entry, bool) {
 		}
 		r.depth--
 	default:
-		e.Value = r.null(colon, fmt.Sprintf("the key %s has no value", shorten(e.Key)), "write one behind the colon, or remove the key")
+		e.Value = r.null(colon, fmt.Sprintf("the key %s has no value", shorten(e.Key)), "write one after the colon, or remove the key")
 	}
 	return e, true
 }
@@ -215,7 +215,7 @@ func (r *reader) null(pos Pos, what, fix string) *Node {
 	if r.tabbed { // the value may be indented by a tab
 		return &Node{Pos: pos}
 	}
-	r.report(Problem{Pos: pos, What: what, Why: "a null says nothing to Weir", Fix: fix})
+	r.report(Problem{Pos: pos, What: what, Why: "null means nothing to Weir", Fix: fix})
 	return &Node{Pos: pos}
 }
 
@@ -238,7 +238,7 @@ func (r *reader) key(e *Entry) bool {
 		blanks := r.off
 		r.skipBlanks()
 		if !strings.HasPrefix(r.rest(), ":") {
-			r.report(Problem{Pos: r.pos(), What: "no colon stands behind this key", Fix: "write `: ` between key and value"})
+			r.report(Problem{Pos: r.pos(), What: "no colon follows this key", Fix: "write `: ` between key and value"})
 			return false
 		}
 		r.squeeze(blanks, "")
@@ -260,7 +260,7 @@ func (r *reader) key(e *Entry) bool {
 	}
 	r.off++
 	if rest := r.rest(); rest != "" && !isBlank(rest[0]) {
-		r.report(Problem{Pos: r.pos(), What: "a blank is missing behind the colon of " + shorten(e.Key), Fix: "write `: ` between key and value"})
+		r.report(Problem{Pos: r.pos(), What: "a space is missing after the colon of " + shorten(e.Key), Fix: "write `: ` between key and value"})
 		return false
 	}
 	return true

@@ -118,10 +118,10 @@ func (d decoder) expect(n *Node, kind Kind, wanted string, f field) bool {
 		return true
 	}
 	what := n.shown()
-	p := Problem{Pos: n.Pos, What: what + " stands where " + wanted + " is expected", Fix: f.fix()}
+	p := Problem{Pos: n.Pos, What: what + " is given where " + wanted + " is expected", Fix: f.fix()}
 	switch {
 	case f.name != "" && f.element:
-		p.What = what + " stands among the elements of " + f.name
+		p.What = what + " is among the elements of " + f.name
 		p.Why = "each must be " + wanted
 	case f.name != "":
 		p.What = f.name + " is " + what
@@ -181,11 +181,11 @@ func unknownKey(e Entry, known []string) Problem {
 	p := Problem{Pos: e.KeyPos, What: "unknown key " + shorten(e.Key)}
 	switch {
 	case len(known) == 0:
-		p.Why = "no key is known here"
+		p.Why = "no key is valid here"
 	case len(known) > mostKeys:
-		p.Why = fmt.Sprintf("known here are %s and %d more", strings.Join(known[:mostKeys], ", "), len(known)-mostKeys)
+		p.Why = fmt.Sprintf("valid here are %s and %d more", strings.Join(known[:mostKeys], ", "), len(known)-mostKeys)
 	default:
-		p.Why = "known here: " + strings.Join(known, ", ")
+		p.Why = "valid here: " + strings.Join(known, ", ")
 	}
 	if near, ok := Suggest(e.Key, known); ok {
 		p.Fix = fmt.Sprintf("did you mean %q?", near)
@@ -280,7 +280,7 @@ func setScalar(v reflect.Value, n *Node) error {
 		return nil
 	}
 	if n.Quoted {
-		return errors.New("quotes make a text of it; write it without them")
+		return errors.New("the quotes make it a text; write it without them")
 	}
 	switch v.Kind() {
 	case reflect.Bool:

@@ -131,7 +131,7 @@ func (f *flowReader) collection(kind Kind, closing byte) (*Node, bool) {
 			f.off++
 			return n, true
 		case ',':
-			return f.fail(Problem{Pos: f.pos(), What: "nothing stands before this comma", Fix: "remove the comma or write a value"})
+			return f.fail(Problem{Pos: f.pos(), What: "there is nothing before this comma", Fix: "remove the comma or write a value"})
 		case ']', '}':
 			return f.fail(Problem{Pos: f.pos(), What: fmt.Sprintf("`%c` closes what `%c` opened on line %d", c, opening(closing), n.Pos.Line), Fix: fmt.Sprintf("write `%c`", closing)})
 		}
@@ -167,11 +167,11 @@ func (f *flowReader) member(n *Node, seen map[string]Pos) bool {
 		return false
 	}
 	if f.atColon(item) {
-		f.report(Problem{Pos: item.Pos, What: "a key stands in a list", Fix: "put braces around the pair: [{ key: value }], or quotes around a text"})
+		f.report(Problem{Pos: item.Pos, What: "there is a key in a list", Fix: "put braces around the pair: [{ key: value }], or quotes around a text"})
 		return false
 	}
 	if isNull(item.Value) && !item.Quoted {
-		item = f.null(item.Pos, "`"+item.Value+"` is a null", "write a value or remove it; the text itself is written in quotes")
+		item = f.null(item.Pos, "`"+item.Value+"` is a null", "write a value or remove it; for the text itself, use quotes")
 	}
 	n.Items = append(n.Items, item)
 	return true
@@ -208,12 +208,12 @@ func (f *flowReader) entry() (Entry, bool) {
 		return e, false
 	}
 	if closes(f.rest()) {
-		e.Value = f.null(colon, fmt.Sprintf("the key %s has no value", shorten(e.Key)), "write one behind the colon, or remove the key")
+		e.Value = f.null(colon, fmt.Sprintf("the key %s has no value", shorten(e.Key)), "write one after the colon, or remove the key")
 		return e, true
 	}
 	e.Value, ok = f.value()
 	if ok && e.Value.Kind == Scalar && !e.Value.Quoted && isNull(e.Value.Value) {
-		e.Value = f.null(e.Value.Pos, "`"+e.Value.Value+"` is a null", "write a value, or remove the key; the text itself is written in quotes")
+		e.Value = f.null(e.Value.Pos, "`"+e.Value.Value+"` is a null", "write a value, or remove the key; for the text itself, use quotes")
 	}
 	return e, ok
 }
@@ -221,7 +221,7 @@ func (f *flowReader) entry() (Entry, bool) {
 // noValue is the problem of an entry without a colon: `{user}`, `{ to:http://x }`.
 func (f *flowReader) noValue(e Entry) Problem {
 	if key := gluedKey(e.Key); key != "" {
-		return Problem{Pos: e.KeyPos, What: "a blank is missing behind the colon of " + shorten(key), Fix: fmt.Sprintf("write `%s: ...`", key)}
+		return Problem{Pos: e.KeyPos, What: "a space is missing after the colon of " + shorten(key), Fix: fmt.Sprintf("write `%s: ...`", key)}
 	}
 	return Problem{Pos: e.KeyPos, What: shorten(e.Key) + " has no value", Why: "braces begin a map of `key: value`", Fix: fmt.Sprintf("if a text is meant, put quotes around all of it: '{%s}'", e.Key)}
 }
@@ -235,17 +235,17 @@ func (f *flowReader) atColon(item *Node) bool {
 // unexpected is the problem of a value that neither a comma nor the closing bracket follows.
 func (f *flowReader) unexpected(closing byte) Problem {
 	rest := f.rest()
-	p := Problem{Pos: f.pos(), What: shorten(f.word()) + " follows a complete value", Why: fmt.Sprintf("a comma or `%c` belongs here", closing), Fix: "write it, or put quotes around a text that holds one of []{},"}
+	p := Problem{Pos: f.pos(), What: shorten(f.word()) + " follows a complete value", Why: fmt.Sprintf("a comma or `%c` belongs here", closing), Fix: "write it, or put quotes around a text that contains one of []{},"}
 	switch before := f.lines[f.i].text[:f.off]; {
 	case rest[0] == '{' && before != "" && !isBlank(before[len(before)-1]):
-		p.What, p.Why = "`{` stands within an unquoted text in brackets", "there it begins a map, even in an address such as http://users/{user}"
+		p.What, p.Why = "`{` is inside an unquoted text in brackets", "there it begins a map, even in an address such as http://users/{user}"
 		p.Fix = "put quotes around the text, or write the value on lines of its own, without brackets"
 	case rest[0] == ':':
 		p.What, p.Why = "a colon follows a complete value", "a list has no keys"
 		if closing == '}' {
-			p.Why = "this entry has its value already"
+			p.Why = "this entry already has a value"
 		}
-		p.Fix = "put quotes around a text that holds a colon and a blank"
+		p.Fix = "put quotes around a text that contains a colon and a space"
 	}
 	return p
 }
@@ -268,13 +268,13 @@ func (f *flowReader) plain() (*Node, bool) {
 	end := flowTextEnd(rest)
 	n.Value = strings.TrimRight(rest[:end], " \t")
 	if n.Value == "" {
-		return f.fail(Problem{Pos: n.Pos, What: "no key stands before this colon", Fix: "write a key, or quotes around a text that begins with a colon"})
+		return f.fail(Problem{Pos: n.Pos, What: "there is no key before this colon", Fix: "write a key, or quotes around a text that begins with a colon"})
 	}
 	if n.Value[0] == '=' && (openQuote(n.Value) || openBracket(n.Value) || end < len(rest) && strings.IndexByte(":[{", rest[end]) >= 0) {
 		return f.fail(Problem{Pos: n.Pos, What: "this expression is not in quotes and ends at " + endMark(rest[end:]), Why: "in brackets, YAML ends an unquoted text there", Fix: "put the whole expression in quotes"})
 	}
 	if n.Value == "-" || strings.HasPrefix(n.Value, "- ") || n.Value[0] == '?' {
-		return f.fail(Problem{Pos: n.Pos, What: fmt.Sprintf("an unquoted text in brackets begins with `%c`", n.Value[0]), Why: "it would begin a list or a complex key, to some readers at least", Fix: "put quotes around a text; a list in brackets is written [a, b]"})
+		return f.fail(Problem{Pos: n.Pos, What: fmt.Sprintf("an unquoted text in brackets begins with `%c`", n.Value[0]), Why: "some parsers would read it as a list or a complex key", Fix: "put quotes around a text; a list in brackets is written [a, b]"})
 	}
 	if p, bad := badStart(n.Pos, n.Value, "value"); bad {
 		return f.fail(p)
@@ -314,7 +314,7 @@ func (f *flowReader) skip(start Pos) bool {
 		if !f.ended() && (f.col > f.in.col || f.col >= 0 && f.col == f.in.col && closes(f.rest())) {
 			continue
 		}
-		f.report(Problem{Pos: start, What: "this bracket is not closed", Why: "what stands in brackets over several lines is indented more than its key", Fix: "close it, or put quotes around a text that begins with a bracket"})
+		f.report(Problem{Pos: start, What: "this bracket is not closed", Why: "lines inside brackets must be indented more than their key", Fix: "close it, or put quotes around a text that begins with a bracket"})
 		return false
 	}
 }

@@ -40,7 +40,7 @@ type reader struct {
 func (r *reader) document(src []byte) *Node {
 	start := Pos{File: r.file, Line: 1, Col: 1}
 	if len(src) > MaxBytes {
-		r.report(Problem{Pos: start, What: "the file is too large", Why: fmt.Sprintf("it has %d bytes and %d are read", len(src), MaxBytes), Fix: "divide it into several files of one directory"})
+		r.report(Problem{Pos: start, What: "the file is too large", Why: fmt.Sprintf("it has %d bytes and the limit is %d", len(src), MaxBytes), Fix: "split it into several files in one directory"})
 		return nil
 	}
 	r.splitLines(src)
@@ -64,7 +64,7 @@ func (r *reader) document(src []byte) *Node {
 // prologue skips one `---` and refuses directives.
 func (r *reader) prologue() {
 	for !r.ended() && r.off == 0 && strings.HasPrefix(r.rest(), "%") {
-		r.report(Problem{Pos: r.pos(), What: "a YAML directive stands here", Why: "Weir reads YAML 1.2 and needs none", Fix: "remove the line"})
+		r.report(Problem{Pos: r.pos(), What: "this is a YAML directive", Why: "Weir reads YAML 1.2 and needs none", Fix: "remove the line"})
 		r.advance()
 	}
 	if r.marker("---") {
@@ -75,7 +75,7 @@ func (r *reader) prologue() {
 			r.advance()
 			return
 		}
-		r.report(Problem{Pos: r.pos(), What: "something stands behind `---`", Fix: "write it on the next line"})
+		r.report(Problem{Pos: r.pos(), What: "there is something after `---`", Fix: "write it on the next line"})
 		r.advance()
 	}
 }
@@ -84,14 +84,14 @@ func (r *reader) prologue() {
 func (r *reader) epilogue() {
 	for !r.ended() {
 		if r.marker("---") {
-			r.report(Problem{Pos: r.pos(), What: "a second document begins here", Why: "a file holds one", Fix: "write it to a file of its own"})
+			r.report(Problem{Pos: r.pos(), What: "a second document begins here", Why: "a file holds one", Fix: "move it to a file of its own"})
 			return
 		}
 		if r.marker("...") {
 			r.report(Problem{Pos: r.pos(), What: "`...` ends the document here", Why: "what follows would not be read", Fix: "remove the line"})
 			return
 		}
-		r.reportShape(Problem{Pos: r.pos(), What: shorten(r.word()) + " does not belong to what stands above", Why: "it is indented less than the first line of the file, or follows a complete value", Fix: "indent it like its neighbours"})
+		r.reportShape(Problem{Pos: r.pos(), What: shorten(r.word()) + " does not belong to what is above it", Why: "it is indented less than the first line of the file, or follows a complete value", Fix: "indent it like its neighbours"})
 		r.block(parent{col: -1, out: -2})
 	}
 }
@@ -148,7 +148,7 @@ func (r *reader) advance() {
 	l := r.lines[r.i]
 	r.off, r.col = l.start, l.col
 	if l.tab {
-		r.report(Problem{Pos: r.posAt(r.i, strings.IndexByte(l.text, '\t')), What: "a tab indents this line", Why: "YAML counts blanks only", Fix: "write two blanks for each level"})
+		r.report(Problem{Pos: r.posAt(r.i, strings.IndexByte(l.text, '\t')), What: "a tab indents this line", Why: "YAML indents with spaces only", Fix: "write two spaces for each level"})
 		r.broken, r.tabbed = true, true
 	}
 	if r.marker("---") || r.marker("...") {
@@ -175,7 +175,7 @@ func (r *reader) report(p Problem) {
 	case r.told < MaxProblems:
 		r.ps.Add(p)
 	case r.told == MaxProblems:
-		r.ps.Add(Problem{Pos: p.Pos, What: "there are more problems, which are not told", Fix: "mend these first"})
+		r.ps.Add(Problem{Pos: p.Pos, What: "there are more problems, which are not shown", Fix: "fix these first"})
 	}
 }
 
@@ -193,7 +193,7 @@ func (r *reader) deeper() bool {
 	if r.depth <= MaxDepth {
 		return true
 	}
-	r.report(Problem{Pos: r.pos(), What: "lists and maps stand too deeply in each other", Why: fmt.Sprintf("%d levels are read", MaxDepth)})
+	r.report(Problem{Pos: r.pos(), What: "lists and maps are nested too deeply", Why: fmt.Sprintf("the limit is %d levels", MaxDepth)})
 	r.broken = true
 	return false
 }

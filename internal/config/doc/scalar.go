@@ -61,7 +61,7 @@ func ParseSize(text string) (Size, error) {
 		}
 		return scaleSize(number, u.size)
 	}
-	return 0, fmt.Errorf("%q is no unit of size; those are B, KB, MB, GB, TB, KiB, MiB, GiB and TiB", unit)
+	return 0, fmt.Errorf("%q is not a unit of size; the units are B, KB, MB, GB, TB, KiB, MiB, GiB and TiB", unit)
 }
 
 func scaleSize(number string, unit Size) (Size, error) {
@@ -73,14 +73,14 @@ func scaleSize(number string, unit Size) (Size, error) {
 	}
 	value, err := strconv.ParseFloat(number, 64)
 	if err != nil {
-		return 0, fmt.Errorf("%q is no number", number)
+		return 0, fmt.Errorf("%q is not a number", number)
 	}
 	bytes := value * float64(unit)
 	if bytes >= math.MaxInt64 {
 		return 0, errors.New("that is more bytes than can be counted")
 	}
 	if bytes != math.Trunc(bytes) {
-		return 0, errors.New("that is no whole number of bytes")
+		return 0, errors.New("that is not a whole number of bytes")
 	}
 	return Size(bytes), nil
 }
@@ -90,7 +90,7 @@ func scaleSize(number string, unit Size) (Size, error) {
 func parseDuration(text string) (time.Duration, error) {
 	if d, err := time.ParseDuration(text); err == nil && text != "0" {
 		if d < 0 {
-			return 0, errors.New("a duration is not negative")
+			return 0, errors.New("a duration cannot be negative")
 		}
 		return d, nil
 	}
@@ -108,7 +108,7 @@ func parseInt(text string, bits int) (int64, error) {
 	}
 	i, err := strconv.ParseInt(text, 10, bits)
 	if err != nil { // only the range is left to check
-		return 0, fmt.Errorf("it must lie between %d and %d", int64(math.MinInt64)>>(64-bits), int64(math.MaxInt64)>>(64-bits))
+		return 0, fmt.Errorf("it must be between %d and %d", int64(math.MinInt64)>>(64-bits), int64(math.MaxInt64)>>(64-bits))
 	}
 	return i, nil
 }
@@ -120,7 +120,7 @@ func parseUint(text string, bits int) (uint64, error) {
 	}
 	u, err := strconv.ParseUint(text, 10, bits)
 	if err != nil {
-		return 0, fmt.Errorf("it must lie between 0 and %d", uint64(math.MaxUint64)>>(64-bits))
+		return 0, fmt.Errorf("it must be between 0 and %d", uint64(math.MaxUint64)>>(64-bits))
 	}
 	return u, nil
 }
@@ -166,7 +166,7 @@ func plainDecimal(text string) error {
 		return errors.New("a whole number is written in decimal digits only")
 	}
 	if plain := strings.TrimLeft(digits, "0"); len(digits) > 1 && digits[0] == '0' {
-		return fmt.Errorf("a leading zero makes it octal to some readers; write %s", cmp.Or(plain, "0"))
+		return fmt.Errorf("some parsers read a leading zero as octal; write %s", cmp.Or(plain, "0"))
 	}
 	return nil
 }

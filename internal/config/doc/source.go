@@ -126,15 +126,15 @@ func describeUnprintable(pos Pos, first byte, c rune) Problem {
 	escape := "write it as an escape in double quotes if it is meant: "
 	switch {
 	case c == utf8.RuneError:
-		return Problem{Pos: pos, What: fmt.Sprintf("the byte 0x%02X is no UTF-8", first), Fix: "save the file as UTF-8"}
+		return Problem{Pos: pos, What: fmt.Sprintf("the byte 0x%02X is not UTF-8", first), Fix: "save the file as UTF-8"}
 	case c == 0:
-		return Problem{Pos: pos, What: "a NUL byte stands here", Why: "text holds none", Fix: "save the file as UTF-8, not as UTF-16"}
+		return Problem{Pos: pos, What: "there is a NUL byte here", Why: "text contains none", Fix: "save the file as UTF-8, not as UTF-16"}
 	case turnsDirection(c):
 		return Problem{
-			Pos: pos, What: fmt.Sprintf("an invisible mark that turns the direction of writing (U+%04X) stands here", c),
-			Why: "the line would not read as it looks", Fix: fmt.Sprintf("%s`\\u%04X`", escape, c),
+			Pos: pos, What: fmt.Sprintf("there is an invisible mark here that changes the text direction (U+%04X)", c),
+			Why: "the line is not what it looks like", Fix: fmt.Sprintf("%s`\\u%04X`", escape, c),
 		}
 	default:
-		return Problem{Pos: pos, What: fmt.Sprintf("the control character U+%04X stands here", c), Fix: fmt.Sprintf("%s`\\u%04X`", escape, c)}
+		return Problem{Pos: pos, What: fmt.Sprintf("the control character U+%04X is not allowed", c), Fix: fmt.Sprintf("%s`\\u%04X`", escape, c)}
 	}
 }

@@ -68,6 +68,6 @@ func OneOf(what, text string, known ...string) error {
 	case ok:
 		return fmt.Errorf("%q is not %s; did you mean %s?", text, what, near)
 	default:
-		return fmt.Errorf("%q is not %s; known are %s", text, what, strings.Join(known, ", "))
+		return fmt.Errorf("%q is not %s; valid values are %s", text, what, strings.Join(known, ", "))
 	}
 }

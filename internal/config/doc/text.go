@@ -104,7 +104,7 @@ func unescape(s string) (text string, at int, bad string) {
 		}
 		c, size := escape(s[i:])
 		if size == 0 {
-			return "", i, fmt.Sprintf("%s is no escape", shorten(s[i:min(i+2, len(s))]))
+			return "", i, fmt.Sprintf("%s is not an escape", shorten(s[i:min(i+2, len(s))]))
 		}
 		b.WriteRune(c)
 		i += size

@@ -12,7 +12,7 @@ const (
 )
 
 func unclosedQuote(pos Pos, quote byte) Problem {
-	return Problem{Pos: pos, What: fmt.Sprintf("the quote %c is not closed on its line", quote), Fix: "close it, or write a text of several lines behind `|` or `>-`"}
+	return Problem{Pos: pos, What: fmt.Sprintf("the quote %c is not closed on its line", quote), Fix: "close it, or write a text of several lines after `|` or `>-`"}
 }
 
 func noColon(pos Pos, word, key string) Problem {
@@ -21,11 +21,11 @@ func noColon(pos Pos, word, key string) Problem {
 		return complexKey(pos)
 	case key != "":
 		return Problem{
-			Pos: pos, What: "a blank is missing behind the colon of " + shorten(key),
+			Pos: pos, What: "a space is missing after the colon of " + shorten(key),
 			Why: fmt.Sprintf("YAML reads %s as one text", shorten(word)), Fix: fmt.Sprintf("write `%s: ...`", key),
 		}
 	}
-	return Problem{Pos: pos, What: shorten(word) + " is no `key: value`", Why: "a map stands here", Fix: "write a key and a colon with a blank before it"}
+	return Problem{Pos: pos, What: shorten(word) + " is not a `key: value`", Why: "this is a map", Fix: "write a key, a colon and a space before it"}
 }
 
 // badKey reports what is wrong with an unquoted key; line is the rest of the line from the key on.
@@ -34,7 +34,7 @@ func badKey(pos Pos, key, line string) (Problem, bool) {
 	case strings.HasPrefix(key, "="):
 		return splitExpression(pos, line), true
 	case key == "":
-		return Problem{Pos: pos, What: "no key stands before this colon", Fix: "write a key, or quotes around the value"}, true
+		return Problem{Pos: pos, What: "there is no key before this colon", Fix: "write a key, or quotes around the value"}, true
 	case key == "<<":
 		return Problem{Pos: pos, What: "the merge key `<<` is not supported", Why: "nothing is merged silently", Fix: "write the fields out, or share them with `defaults:` or a group"}, true
 	case isNull(key):
@@ -54,7 +54,7 @@ func complexKey(pos Pos) Problem {
 }
 
 func documentMarker(pos Pos) Problem {
-	return Problem{Pos: pos, What: "an unquoted text cannot begin with `--- ` or `... `", Why: "they divide documents", Fix: quoteIt}
+	return Problem{Pos: pos, What: "an unquoted text cannot begin with `--- ` or `... `", Why: "they separate documents", Fix: quoteIt}
 }
 
 // badPlain reports what is wrong with an unquoted value; rest is the line from there on with its comment.
@@ -66,7 +66,7 @@ func badPlain(pos Pos, text, rest string) (Problem, bool) {
 	case isMarker(text):
 		return documentMarker(pos), true
 	case text == "-" || strings.HasPrefix(text, "- "):
-		return Problem{Pos: pos, What: "a list begins behind its key", Why: "the dashes of a list stand on lines of their own", Fix: "write it on the next line, indented, or in brackets: [a, b]"}, true
+		return Problem{Pos: pos, What: "a list begins on the line of its key", Why: "each dash of a list belongs on its own line", Fix: "write it on the next line, indented, or in brackets: [a, b]"}, true
 	case strings.HasPrefix(text, "="):
 		if keyEnd(text) >= 0 || text != strings.TrimRight(rest, " \t") && openQuote(text) {
 			return splitExpression(pos, rest), true
@@ -74,7 +74,7 @@ func badPlain(pos Pos, text, rest string) (Problem, bool) {
 		return Problem{}, false
 	case keyEnd(text) >= 0:
 		return Problem{
-			Pos: pos, What: shorten(text) + " holds a colon with a blank behind it", Why: "to YAML that is a key, and a second one cannot stand on this line",
+			Pos: pos, What: shorten(text) + " contains a colon followed by a space", Why: "YAML reads that as a key, and a line can have only one",
 			Fix: "put quotes around the value, or write the key on the next line, indented",
 		}, true
 	case text[0] == ',' || text[0] == ']' || text[0] == '}':
@@ -93,7 +93,7 @@ func splitExpression(pos Pos, line string) Problem {
 		where = "` #`"
 	}
 	return Problem{
-		Pos: pos, What: "this expression is not in quotes and holds " + where, Why: "YAML ends it there",
+		Pos: pos, What: "this expression is not in quotes and contains " + where, Why: "YAML ends it there",
 		Fix: "put it in quotes: " + quoteShort(line),
 	}
 }
@@ -114,11 +114,11 @@ var starts = map[byte]string{
 	'*':  "it would name an alias, and Weir's files have none",
 	'&':  "it would name an anchor, and Weir's files have none",
 	'!':  "it would be a tag, and Weir knows none; an expression begins with `=`",
-	'@':  "YAML keeps it for itself",
-	'`':  "YAML keeps it for itself",
-	'%':  "YAML keeps it for directives",
-	'|':  "it would announce a text on the lines below",
-	'>':  "it would announce a text on the lines below",
+	'@':  "YAML reserves it",
+	'`':  "YAML reserves it",
+	'%':  "YAML reserves it for directives",
+	'|':  "it would begin a text on the lines below",
+	'>':  "it would begin a text on the lines below",
 	'#':  "it would begin a comment",
 	'[':  "it would begin a list",
 	'{':  "it would begin a map",

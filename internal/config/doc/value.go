@@ -31,7 +31,7 @@ func (r *reader) plain(in parent) *Node {
 	}
 	r.advance()
 	if isNull(text) {
-		return r.null(n.Pos, "`"+text+"` is a null", "write a value, or remove the key; the text itself is written in quotes")
+		return r.null(n.Pos, "`"+text+"` is a null", "write a value, or remove the key; for the text itself, use quotes")
 	}
 	return n
 }
@@ -65,7 +65,7 @@ func (r *reader) endLine(behind string) bool {
 	done := r.lineDone()
 	if !done {
 		r.skipBlanks()
-		r.report(Problem{Pos: r.pos(), What: fmt.Sprintf("%s stands behind %s", shorten(r.word()), behind), Why: "a value ends there", Fix: "put quotes around the whole value; in single quotes a quote is written twice"})
+		r.report(Problem{Pos: r.pos(), What: fmt.Sprintf("%s follows %s", shorten(r.word()), behind), Why: "a value ends there", Fix: "put quotes around the whole value; in single quotes a quote is written twice"})
 	}
 	r.advance()
 	return done
@@ -109,7 +109,7 @@ func (r *reader) blockText(in parent) *Node {
 	n := &Node{Kind: Scalar, Pos: r.pos(), Quoted: true}
 	head, ok := readTextHead(r.rest())
 	if !ok {
-		r.report(Problem{Pos: n.Pos, What: shorten(r.word()) + " begins with `" + r.rest()[:1] + "`", Why: "that announces a text on the lines below", Fix: "put the value in quotes"})
+		r.report(Problem{Pos: n.Pos, What: shorten(r.word()) + " begins with `" + r.rest()[:1] + "`", Why: "that begins a text on the lines below", Fix: "put the value in quotes"})
 		return r.passOver(in)
 	}
 	first := r.i + 1
@@ -149,7 +149,7 @@ func (r *reader) textIndent(first, parentCol int, head textHead) int {
 			return indent
 		default:
 			if r.lines[widest].spaces() > spaces {
-				r.report(Problem{Pos: r.posAt(widest, spaces), What: "this empty line has more blanks than the first line of the text", Why: "YAML cannot tell how far the text is indented", Fix: "remove the blanks, or write the indentation in the head: `|2`"})
+				r.report(Problem{Pos: r.posAt(widest, spaces), What: "this empty line has more spaces than the first line of the text", Why: "YAML cannot tell how far the text is indented", Fix: "remove the spaces, or write the indentation after the mark: `|2`"})
 			}
 			return spaces
 		}

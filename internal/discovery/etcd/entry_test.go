@@ -93,7 +93,7 @@ func TestSettings(t *testing.T) {
 		"{ server: http://a }":              `unknown key "server"`,
 		"{ user: weir, password: geheim }":  "",
 		"{ servers: http://a, user: [a] }":  "user is a list",
-		"{ servers: { a: b } }":             "a map stands where a text is expected",
+		"{ servers: { a: b } }":             "a map is given where a text is expected",
 		"{ servers: https://a, cert: /c }":  "",
 		"{ servers: https://a, prefix: 1 }": "",
 	} {

@@ -194,7 +194,7 @@ func TestMistakesAreToldWhereTheyStand(t *testing.T) {
 		{`request: { set: { X-A: "a\nb" } }`, `holds a line break`},
 		{`request: { set: { X-A: " a" } }`, `begins or ends with a blank`},
 		{`request: { sett: { X-A: b } }`, `unknown key "sett"`},
-		{`request: { set: X-A }`, `stands where fields are expected`},
+		{`request: { set: X-A }`, `is given where fields are expected`},
 		{`request: { }`, `headers changes nothing`},
 		{`request: { set: { X-A: "a ${TOKEN}" } }`, `test.yaml:1:27: a reference is ${env:NAME} or ${file:/path}; write $${ for a literal ${`},
 		{`request: { set: { X-A: "='Bearer ' + '${env:T}'" } }`, `test.yaml:1:24: the value of X-A mixes an expression with a secret`},

@@ -136,7 +136,7 @@ func TestMistakesAreTold(t *testing.T) {
 		`{ path: "" }`:            `path is empty`,
 		`{}`:                      `rewrite changes nothing`,
 		`{ pth: /a }`:             `did you mean "path"?`,
-		`[/a]`:                    `a list stands where a map is expected`,
+		`[/a]`:                    `a list is given where a map is expected`,
 		`/a?b=c`:                  `a path has no ?`,
 	} {
 		_, problems := decode(t, text)

@@ -136,7 +136,7 @@ func (Values) DocSchema() *doc.Schema {
 func entriesByPath(n *doc.Node, what, example string, ps *doc.Problems) func(yield func(doc.Entry, Path) bool) {
 	return func(yield func(doc.Entry, Path) bool) {
 		if n.Kind != doc.Map {
-			ps.Add(doc.Problem{Pos: n.Pos, What: n.Kind.String() + " stands where paths are expected", Why: what + " has a map of paths", Fix: "for example `" + example + "`"})
+			ps.Add(doc.Problem{Pos: n.Pos, What: n.Kind.String() + " is given where paths are expected", Why: what + " has a map of paths", Fix: "for example `" + example + "`"})
 			return
 		}
 		for _, e := range n.Entries {

@@ -248,7 +248,7 @@ func TestATextIsMadeOfWhatCame(t *testing.T) {
 	for text, want := range map[string]string{
 		`response: { text: "a {=} b" }`:             "test.yaml:1:22: there is no expression between {= and }",
 		`response: { text: "a {=response.body.a" }`: "there is no expression between {= and }",
-		`response: { text: [a] }`:                   "a list stands where a text is expected",
+		`response: { text: [a] }`:                   "a list is given where a text is expected",
 		`response: { text: a, body: {} }`:           "the body of the response is a text and JSON",
 		`response: { text: a, remove: b }`:          "the body of the response is a text and JSON",
 		`response: { text: a, write: xml }`:         "the text of the response is written as xml",
