@@ -135,7 +135,7 @@ func (f Field) problem(before fieldsMap) (doc.Problem, bool) {
 	p := doc.Problem{Pos: f.Pos, Fix: "choose another name, for example X-User"}
 	switch {
 	case !httpx.IsToken(f.Name):
-		p.What, p.Why = fmt.Sprintf("%q is no name of a field", f.Name), "names are letters, digits and some punctuation, without blanks"
+		p.What, p.Why = fmt.Sprintf("%q is not the name of a field", f.Name), "names are letters, digits and some punctuation, without spaces"
 	case forward.Managed(f.Name) && !strings.HasPrefix(f.Name, "X-Forwarded-"), common(f.Name):
 		p.What, p.Why = fmt.Sprintf("the field %s cannot tell who is calling", f.Name), "clients send it for other reasons, and it would be taken away from them"
 	case before.has(f.Name):

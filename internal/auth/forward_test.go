@@ -32,7 +32,7 @@ func TestForwardRefusesWhatWouldMislead(t *testing.T) {
 	for text, want := range map[string]string{
 		"tokens":                                                "forward is \"tokens\"",
 		"headers: X-User":                                       "a value is given where fields are expected",
-		"headers: {X User: =auth.sub}":                          "is no name of a field",
+		"headers: {X User: =auth.sub}":                          "is not the name of a field",
 		"headers: {Content-Length: =auth.sub}":                  "clients send it for other reasons",
 		"headers: {Cookie: =auth.sub}":                          "clients send it for other reasons",
 		"headers: {Authorization: =auth.sub}":                   "clients send it for other reasons",

@@ -23,7 +23,7 @@ func checkAddress(address string, needPort bool) error {
 	switch {
 	case err == nil:
 	case strings.Count(address, ":") > 1 && !strings.HasPrefix(address, "["):
-		return errors.New("an IPv6 address stands in brackets, as [::1]:80")
+		return errors.New("an IPv6 address is written in brackets, as [::1]:80")
 	case needPort:
 		return fmt.Errorf("%q is not host:port", address)
 	case strings.Contains(strings.TrimSuffix(address, "]"), ":") && !strings.HasPrefix(address, "["):
@@ -36,14 +36,14 @@ func checkAddress(address string, needPort bool) error {
 	}
 	if err == nil {
 		if n, convErr := strconv.ParseUint(port, 10, 16); convErr != nil || n == 0 {
-			return fmt.Errorf("%q is no port; ports are numbers from 1 to 65535", port)
+			return fmt.Errorf("%q is not a port; ports are numbers from 1 to 65535", port)
 		}
 	}
 	if _, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil {
 		return nil
 	}
 	if endsInNumber(host) {
-		return fmt.Errorf("%q ends in a number, as no name does, and is no IP address; IPv4 is four numbers from 0 to 255, none with a zero before it", host)
+		return fmt.Errorf("%q ends in a number, which no name does, and is not an IP address; IPv4 is four numbers from 0 to 255, none with a leading zero", host)
 	}
 	h, hostErr := pattern.ParseHost(host)
 	if hostErr != nil {
@@ -63,7 +63,7 @@ func checkBrackets(address string) error {
 	}
 	literal, rest, closed := strings.Cut(inside, "]")
 	if ip, err := netip.ParseAddr(literal); err != nil || !closed || !ip.Is6() {
-		return errors.New("only an IPv6 address stands in brackets, as [::1]:80")
+		return errors.New("only an IPv6 address is written in brackets, as [::1]:80")
 	}
 	if rest != "" && rest[0] != ':' {
 		return errors.New("nothing but a port follows an IPv6 address, as [::1]:80")
@@ -106,13 +106,13 @@ func CheckUnixPath(path string) error {
 	case !strings.HasPrefix(path, "/"):
 		return errors.New("the path of a socket begins with /, as unix:/run/app.sock")
 	case strings.ContainsAny(path, "{}\x00"):
-		return errors.New("the path of a socket is written out; a client could else choose where it is sent")
+		return errors.New("the path of a socket is written out; otherwise a client could choose where it is sent")
 	case len(path) > longestUnixPath:
 		return fmt.Errorf("the path of a socket has at most %d bytes", longestUnixPath)
 	case strings.HasSuffix(path, "/"):
-		return errors.New("it is a folder and no socket")
+		return errors.New("it is a folder, not a socket")
 	case pathpkg.Clean(path) != path:
-		return fmt.Errorf("the path of a socket is written straight: unix:%s", pathpkg.Clean(path))
+		return fmt.Errorf("the path of a socket must be written without detours: unix:%s", pathpkg.Clean(path))
 	}
 	return nil
 }
@@ -134,7 +134,7 @@ func checkBind(address string) error {
 		return errors.New("an address is written as :8080, 127.0.0.1:8080, [::1]:8080 or unix:/run/weir.sock")
 	}
 	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
-		return fmt.Errorf("%q is no port; ports are numbers up to 65535", port)
+		return fmt.Errorf("%q is not a port; ports are numbers up to 65535", port)
 	}
 	if host == "" {
 		return nil
@@ -143,7 +143,7 @@ func checkBind(address string) error {
 		return nil
 	}
 	if h, err := pattern.ParseHost(host); err != nil || h.Kind != pattern.HostExact {
-		return fmt.Errorf("%q is no address or host name", host)
+		return fmt.Errorf("%q is not an address or host name", host)
 	}
 	return nil
 }

@@ -54,7 +54,7 @@ func checkAdded(file Source, before *doc.Node, text []byte, added int) ([]byte, 
 	after := doc.Parse(file.Path, text, &ps)
 	if ps.Failed() || after == nil || after.Kind != doc.Map || after.Get("tests") == nil ||
 		len(after.Get("tests").Items) != itemsOf(before.Get("tests"))+added {
-		return nil, fmt.Errorf("%s is written in a layout that tests cannot be added to; write `tests:` at the end of it, and a list below", file.Path)
+		return nil, fmt.Errorf("%s has a layout that tests cannot be added to; write `tests:` at its end, and a list below", file.Path)
 	}
 	return text, nil
 }

@@ -81,7 +81,7 @@ func (c *Config) listenerOfAPI(name string) *Listener {
 func (c *validator) alone(l *Listener, why string) {
 	for _, other := range c.c.Listeners {
 		if other.Name != l.Name && other.Socket == l.Socket && (other.API == "" || other.API < l.API) {
-			c.add(l.Origin.at(), fmt.Sprintf("%s and the listener %q have one address", apiNames[l.API], other.Name), why, fmt.Sprintf("give %s a port of its own", apiNames[l.API]))
+			c.add(l.Origin.at(), fmt.Sprintf("%s and the listener %q have the same address", apiNames[l.API], other.Name), why, fmt.Sprintf("give %s a port of its own", apiNames[l.API]))
 		}
 	}
 }

@@ -77,7 +77,7 @@ func (r *AuthRule) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 		offset += len(part) + len("|")
 	}
 	if r.Anonymous && len(r.AnyOf) == 0 && !ps.Failed() {
-		ps.Add(doc.Problem{Pos: n.Pos, What: "auth is anonymous alone", Why: "then nobody is asked for anything", Fix: "write `auth: none`, or name a way beside it, as `customer | anonymous`"})
+		ps.Add(doc.Problem{Pos: n.Pos, What: "auth is anonymous alone", Why: "then no caller has to authenticate", Fix: "write `auth: none`, or name a way beside it, as `customer | anonymous`"})
 	}
 }
 
@@ -111,11 +111,11 @@ func (r *AuthRule) alternative(n *doc.Node, text string, offset int, ps *doc.Pro
 		offset += len(part) + len("&")
 		switch {
 		case name == "":
-			ps.Add(doc.Problem{Pos: pos, What: "auth names nothing here", Why: "a name stands on both sides of | and &", Fix: "for example `customer | partner`"})
+			ps.Add(doc.Problem{Pos: pos, What: "auth names nothing here", Why: "there must be a name on both sides of | and &", Fix: "for example `customer | partner`"})
 		case name == Anonymous:
-			ps.Add(doc.Problem{Pos: pos, What: "anonymous stands beside &", Why: "who shows a credential is not anonymous", Fix: "write `| anonymous` as an alternative of its own"})
+			ps.Add(doc.Problem{Pos: pos, What: "anonymous is next to &", Why: "a caller with a credential is not anonymous", Fix: "write `| anonymous` as an alternative of its own"})
 		case name == none:
-			ps.Add(doc.Problem{Pos: pos, What: "none stands in a rule", Why: "alone it switches auth off", Fix: "write `| anonymous` for callers without a credential, or `auth: none`"})
+			ps.Add(doc.Problem{Pos: pos, What: "none is part of a rule", Why: "alone it switches auth off", Fix: "write `| anonymous` for callers without a credential, or `auth: none`"})
 		case !IsElementName(name):
 			p := badName(pos, "way in auth", name)
 			if words := strings.Fields(name); slices.Contains(words, "or") || slices.Contains(words, "and") {
@@ -123,7 +123,7 @@ func (r *AuthRule) alternative(n *doc.Node, text string, offset int, ps *doc.Pro
 			}
 			ps.Add(p)
 		case slices.ContainsFunc(ways, func(w AuthName) bool { return w.Name == name }):
-			ps.Add(doc.Problem{Pos: pos, What: fmt.Sprintf("%q stands twice beside &", name), Fix: "remove one"})
+			ps.Add(doc.Problem{Pos: pos, What: fmt.Sprintf("%q appears twice next to &", name), Fix: "remove one"})
 		default:
 			ways = append(ways, AuthName{Name: name, Pos: pos})
 		}
@@ -150,7 +150,7 @@ func (c *validator) rehearsals(r *Route) bool {
 	}
 	c.ps.Add(doc.Problem{
 		Pos: r.Filters[i].Origin.at(), Severity: doc.Warning, What: fmt.Sprintf("the route %q lets everybody pass", r.Name),
-		Why: fmt.Sprintf("its %s is a dry run, which logs whom it would have refused", r.Filters[i].Name), Fix: "remove dry_run when the log shows what you expect",
+		Why: fmt.Sprintf("its %s is a dry run, which logs the callers it would have refused", r.Filters[i].Name), Fix: "remove dry_run when the log shows what you expect",
 	})
 	return true
 }
@@ -160,7 +160,7 @@ func notHere(f Filter, ps *doc.Problems) {
 	if rehearses(f) {
 		ps.Add(doc.Problem{
 			Pos: f.Origin.at(), What: fmt.Sprintf("%s is a dry run for every route that inherits it", f.Name),
-			Why: "each of them would let everybody pass", Fix: "write it on the route that it is tried out on",
+			Why: "each of them would let everybody pass", Fix: "write it on the route where you try it out",
 		})
 	}
 }
@@ -181,9 +181,9 @@ func (r *Remote) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	p := doc.Problem{Pos: n.Pos, Fix: "for example `https://id.example.com/`"}
 	switch {
 	case err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "":
-		p.What = fmt.Sprintf("%q is no URL to call", n.Value)
+		p.What = fmt.Sprintf("%q is not a URL that can be called", n.Value)
 	case u.User != nil:
-		p.What, p.Why = "the URL has a user name or password in it", "it would stand in logs and in what explain prints"
+		p.What, p.Why = "the URL has a user name or password in it", "it would appear in logs and in the output of explain"
 	case strings.Contains(n.Value, "#"):
 		p.What = fmt.Sprintf("the URL %q has a fragment", n.Value)
 	default:
@@ -295,7 +295,7 @@ func (c *validator) authName(name, group string, at doc.Pos) {
 		}
 		c.add(at, fmt.Sprintf("there is no auth %q", name), knownWords(slices.Compact(slices.Sorted(slices.Values(names)))), fix)
 	case a != nil && a.Group != "" && a.Group != group:
-		c.add(at, fmt.Sprintf("the auth %q belongs to the group %q", name, a.Group), "what one group recognises callers by is not for others", "declare it at the top, for everybody, or one of your own")
+		c.add(at, fmt.Sprintf("the auth %q belongs to the group %q", name, a.Group), "the auth of one group is not for other groups", "declare it at the top, for everybody, or declare your own")
 	}
 }
 
@@ -306,7 +306,7 @@ func (c *validator) certificates(a *Auth) {
 		return
 	}
 	c.ps.Add(doc.Problem{
-		Pos: a.Origin.at(), Severity: doc.Warning, What: fmt.Sprintf("nobody passes by auth %q", a.Name),
+		Pos: a.Origin.at(), Severity: doc.Warning, What: fmt.Sprintf("no caller can pass auth %q", a.Name),
 		Why: "no listener asks clients for a certificate", Fix: "write `client_ca` in the `tls` of a listener",
 	})
 }

@@ -95,12 +95,12 @@ func (b *balanceForm) check(n *doc.Node, ps *doc.Problems) {
 		ps.Add(doc.Problem{Pos: place(n, key), What: what, Why: why, Fix: fix})
 	}
 	if b.Zone != "" && b.Zone != preferZone && b.Zone != anyZone {
-		add("zone", fmt.Sprintf("%q is no rule for zones", b.Zone), "it is prefer, or any", suggest(b.Zone, []string{preferZone, anyZone}, "name the gateway's own zone at the top, by `zone:`"))
+		add("zone", fmt.Sprintf("%q is not a rule for zones", b.Zone), "the rules are prefer and any", suggest(b.Zone, []string{preferZone, anyZone}, "name the gateway's own zone at the top level with `zone:`"))
 	}
 	hash := n.Get(byHash)
 	switch {
 	case b.By != "" && !slices.Contains(balances(), b.By):
-		add("by", fmt.Sprintf("%q is no balance", b.By), "valid values are "+strings.Join(balances(), ", "), suggest(b.By, balances(), ""))
+		add("by", fmt.Sprintf("%q is not a balance", b.By), "valid values are "+strings.Join(balances(), ", "), suggest(b.By, balances(), ""))
 	case b.By == byHash && hash == nil:
 		add("by", "a balance by the hash of nothing", "", "write `balance: { hash: =path.user }`, or what else leads to the same endpoint")
 	case b.By != "" && b.By != byHash && hash != nil:
@@ -144,7 +144,7 @@ type warmForm time.Duration
 
 func (w *warmForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	*w = warmForm(orNone(n, time.Duration(0), doc.Problem{
-		What: "a slow start of no time at all", Why: "a new endpoint has its full share at once", Fix: "write a time such as 30s, or none",
+		What: "a slow start of zero", Why: "a new endpoint has its full share at once", Fix: "write a time such as 30s, or none",
 	}, ps))
 }
 
@@ -160,7 +160,7 @@ func (e *excessForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	digits, ok := strings.CutSuffix(n.Value, "%")
 	value, err := strconv.Atoi(digits)
 	if n.Kind != doc.Scalar || !ok || err != nil || value <= 100 || value > mostExcess {
-		ps.Add(doc.Problem{Pos: n.Pos, What: fmt.Sprintf("%q is no bound of a hash", n.Value), Why: "it is how much of its share an endpoint may have in flight, and somebody must be allowed more than that", Fix: fmt.Sprintf("write more than 100%%, up to %d%%, as `bound: 150%%`, or none", mostExcess)})
+		ps.Add(doc.Problem{Pos: n.Pos, What: fmt.Sprintf("%q is not a bound of a hash", n.Value), Why: "it says how much of its share an endpoint may have in flight, and some endpoint must be allowed more than 100%", Fix: fmt.Sprintf("write more than 100%%, up to %d%%, as `bound: 150%%`, or none", mostExcess)})
 		return
 	}
 	*e = excessForm(value)
@@ -181,7 +181,7 @@ func (c *cookieForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	switch {
 	case n.Kind == doc.Scalar && n.Value == "true" && !n.Quoted:
 	case n.Kind == doc.Scalar && n.Value == "false" && !n.Quoted:
-		ps.Add(doc.Problem{Pos: n.Pos, What: "there is no cookie to switch off", Why: "a client is kept at its endpoint only where that is asked for", Fix: "leave it out"})
+		ps.Add(doc.Problem{Pos: n.Pos, What: "there is no cookie to switch off", Why: "a client stays with its endpoint only if the config asks for that", Fix: "leave it out"})
 	case n.Kind == doc.Scalar:
 		doc.Decode(n, &c.Name, ps)
 	default:
@@ -197,7 +197,7 @@ func (c *cookieForm) check(n *doc.Node, ps *doc.Problems) {
 		}
 	}
 	if c.Name != "" && !httpguts.ValidHeaderFieldName(c.Name) { // cookie names and field names are both tokens
-		add("name", fmt.Sprintf("%q is no name of a cookie", c.Name), "it is made of letters, digits and !#$%&'*+-.^_`|~", "for example `cookie: shop-endpoint`")
+		add("name", fmt.Sprintf("%q is not the name of a cookie", c.Name), "it is made of letters, digits and !#$%&'*+-.^_`|~", "for example `cookie: shop-endpoint`")
 	}
 	if !slices.Contains([]string{"lax", "strict", "none"}, c.SameSite) {
 		add("same_site", fmt.Sprintf("same_site is %q", c.SameSite), "", "write lax, strict or none")
@@ -206,11 +206,11 @@ func (c *cookieForm) check(n *doc.Node, ps *doc.Problems) {
 		add("secure", "a cookie for every site that is sent in the clear", "browsers refuse it", "remove `secure: false`")
 	}
 	if !strings.HasPrefix(c.Path, "/") || strings.ContainsAny(c.Path, ";\r\n") {
-		add("path", fmt.Sprintf("the path %q of the cookie is none", c.Path), "", "write /, or what all paths of the service begin with")
+		add("path", fmt.Sprintf("%q is not a path of a cookie", c.Path), "", "write /, or a prefix of all paths of the service")
 	}
 	for _, prefix := range []string{"__Host-", "__Secure-"} {
 		if strings.HasPrefix(c.Name, prefix) && (!c.Secure || prefix == "__Host-" && c.Path != "/") {
-			add("name", fmt.Sprintf("browsers refuse the cookie %q as it is", c.Name), prefix+" stands for secure, and __Host- for the path /", "remove the prefix, or `secure` and `path`")
+			add("name", fmt.Sprintf("browsers refuse the cookie %q with these settings", c.Name), prefix+" stands for secure, and __Host- for the path /", "remove the prefix, or `secure` and `path`")
 		}
 	}
 	span[time.Duration]{time.Second, mostCookie}.hold(n, "ttl", c.TTL, "browsers count it in seconds, and keep no cookie for longer than 400 days", ps)

@@ -45,7 +45,7 @@ func (l *loader) calls(r *Route, ps *doc.Problems) {
 			switch {
 			case !ok:
 			case t.answer.Key != "" || t.path != nil:
-				ps.Add(doc.Problem{Pos: at, What: fmt.Sprintf("%s calls %q", f.Name, call.Ref), Why: "a filter calls a backend by itself, with a path of its own", Fix: "write a backend without a path, such as http://users:8080 or fn:orders"})
+				ps.Add(doc.Problem{Pos: at, What: fmt.Sprintf("%s calls %q", f.Name, call.Ref), Why: "a filter calls a backend on its own, with its own path", Fix: "write a backend without a path, such as http://users:8080 or fn:orders"})
 			default:
 				call.Ref = t.ref
 			}

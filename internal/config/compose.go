@@ -52,7 +52,7 @@ func (s *stepForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	case doc.Scalar:
 		n = n.Under("to")
 	case doc.List:
-		ps.Add(doc.Problem{Pos: n.Pos, What: "the step is a list", Why: "it is one call, or with each one for every element of a list", Fix: "write the backend, as http://users:8080, or a map with `to:`"})
+		ps.Add(doc.Problem{Pos: n.Pos, What: "the step is a list", Why: "a step is one call, or, with each, one call for every element of a list", Fix: "write the backend, as http://users:8080, or a map with `to:`"})
 		return
 	}
 	doc.Decode(n, (*plainStep)(s), ps)
@@ -69,13 +69,13 @@ func (f *statusesForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	for _, e := range n.Entries {
 		rule, ok := readStatuses(e.Key)
 		if !ok {
-			ps.Add(doc.Problem{Pos: e.KeyPos, What: fmt.Sprintf("%q are no statuses", e.Key), Why: "they are 200 to 599", Fix: "write one, as 404, or a class, as 4xx"})
+			ps.Add(doc.Problem{Pos: e.KeyPos, What: fmt.Sprintf("%q are not statuses", e.Key), Why: "they are 200 to 599", Fix: "write one, as 404, or a class, as 4xx"})
 			continue
 		}
 		doc.Decode(e.Value, (*string)(&rule.Do), ps)
 		if e.Value.Kind == doc.Scalar && !slices.Contains(statusActions(), rule.Do) {
 			ps.Add(doc.Problem{
-				Pos: e.Value.Pos, What: fmt.Sprintf("%q is nothing that a status can mean", e.Value.Value), Why: "there are ok, fail and pass",
+				Pos: e.Value.Pos, What: fmt.Sprintf("%q is not something that a status can mean", e.Value.Value), Why: "there are ok, fail and pass",
 				Fix: suggest(e.Value.Value, words(statusActions()), "ok: a result; fail: the step has failed; pass: the client gets this response"),
 			})
 		}
@@ -182,7 +182,7 @@ func (l *loader) inline(r *Route, form *routeForm, fields []inherited, ps *doc.P
 		ps.Add(doc.Problem{Pos: form.To.Pos, What: fmt.Sprintf("the route %q has both to and compose", r.Name), Why: "each says what answers", Fix: "keep one of them, or give the composition a name under compositions and name it as a variant"})
 	}
 	if i := slices.IndexFunc(fields, func(f inherited) bool { return f.via == "" && setsPath(f) }); i >= 0 {
-		ps.Add(doc.Problem{Pos: fields[i].KeyPos, What: fmt.Sprintf("%s does nothing beside compose", fields[i].Key), Why: "each step says itself what path it sends", Fix: "remove it"})
+		ps.Add(doc.Problem{Pos: fields[i].KeyPos, What: fmt.Sprintf("%s does nothing beside compose", fields[i].Key), Why: "each step says what path it sends", Fix: "remove it"})
 	}
 	c := Composition{Name: inlineName(r.Name), Group: r.Group, Origin: r.Origin, Timing: form.Timing}
 	var own doc.Problems
@@ -228,7 +228,7 @@ func (l *loader) steps(c *Composition, n *doc.Node, ps *doc.Problems) (unread bo
 	for _, item := range n.Items {
 		unread = unread || item.Kind == 0
 		if _, ok := longElement(item); !ok && item.Kind != 0 {
-			ps.Add(doc.Problem{Pos: item.Pos, What: "an item of the list of steps has no name", Why: "a list is the long form, where each item begins with its name", Fix: "begin it with `name: profile`"})
+			ps.Add(doc.Problem{Pos: item.Pos, What: "an item of the list of steps has no name", Why: "a list is the long form, in which each item begins with its name", Fix: "begin it with `name: profile`"})
 		}
 	}
 	for _, e := range elements(n) {
@@ -267,7 +267,7 @@ func (l *loader) step(e element, group string, ps *doc.Problems) Step {
 	switch {
 	case form.Required == nil:
 	case *form.Required && form.Else != nil:
-		ps.Add(doc.Problem{Pos: form.Else.Pos, What: fmt.Sprintf("the step %q is required and has else", e.name), Why: "with else its failure is none of the whole answer", Fix: "keep one of them"})
+		ps.Add(doc.Problem{Pos: form.Else.Pos, What: fmt.Sprintf("the step %q is required and has else", e.name), Why: "with else, its failure does not fail the whole answer", Fix: "keep one of them"})
 	case !*form.Required && form.Else == nil:
 		s.Else = nullTree(e.pos)
 	}
@@ -303,10 +303,10 @@ func (l *loader) stepTarget(s *Step, form *stepForm, group string, ps *doc.Probl
 	case !ok:
 		return
 	case t.answer.Key != "":
-		ps.Add(doc.Problem{Pos: form.To.Pos, What: fmt.Sprintf("the step %q calls %s:, which is an answer and no backend", s.Name, t.answer.Key), Fix: "write what the answer holds into return"})
+		ps.Add(doc.Problem{Pos: form.To.Pos, What: fmt.Sprintf("the step %q calls %s:, which is an answer, not a backend", s.Name, t.answer.Key), Fix: "write the content of the answer into return"})
 		return
 	case t.path != nil && form.Path != nil:
-		ps.Add(doc.Problem{Pos: form.Path.Pos, What: fmt.Sprintf("the step %q says its path in two ways, in the URL and by path", s.Name), Fix: "keep one of them"})
+		ps.Add(doc.Problem{Pos: form.Path.Pos, What: fmt.Sprintf("the step %q gives its path twice, in the URL and in path", s.Name), Fix: "keep one of them"})
 		return
 	case t.path != nil:
 		s.Path = PathTemplate{Text: t.path.Value, Pos: t.path.Pos}
@@ -357,7 +357,7 @@ func readReturn(n *doc.Node, ps *doc.Problems) Return {
 	default:
 		status, err := strconv.Atoi(form.Status.Literal)
 		if err != nil || status < 200 || status > 599 {
-			ps.Add(doc.Problem{Pos: form.Status.Pos, What: "the status of return is no final status", Why: "a map of nothing but status, headers and body is a response", Fix: "write 200 to 599 or an expression; JSON with such members stands under body"})
+			ps.Add(doc.Problem{Pos: form.Status.Pos, What: "the status of return is not a final status", Why: "a map of nothing but status, headers and body is a response", Fix: "write 200 to 599 or an expression; put JSON with such members under body"})
 		}
 		if err == nil && status >= 200 && status <= 599 {
 			r.Status = status

@@ -48,11 +48,11 @@ func (g *graph) cache(s *Step) {
 		return
 	}
 	if isMethod(s.Method) && !httpx.IsSafe(s.Method) {
-		g.add(c.Pos, fmt.Sprintf("the step %q has cache and the method %s", s.Name, s.Method), "what changes something has to reach its backend each time", "remove cache, or ask by GET")
+		g.add(c.Pos, fmt.Sprintf("the step %q has cache and the method %s", s.Name, s.Method), "a request that changes something must reach its backend each time", "remove cache, or use GET")
 	}
 	for _, e := range s.filterExpressions() {
 		if program, err := expr.Compile(e.Source, e.Want, cmp.Or(e.Scope, expr.Request)); err == nil && (program.Reads().Peer || program.Reads().Auth && c.Shared) {
-			g.add(e.Pos, fmt.Sprintf("the transform of the step %q reads who is calling, and what it gives is kept for others", s.Name), "results are kept by what the step sends, unless shared by who is calling, and the transform comes after", "let the step send it, as a header or in the query, and read that")
+			g.add(e.Pos, fmt.Sprintf("the transform of the step %q reads who is calling, and its result is kept for other callers", s.Name), "results are kept by what the step sends, unless shared by who is calling, and the transform comes after", "let the step send it, as a header or in the query, and read that")
 		}
 	}
 	if c.TTL < 0 || c.TTL > maxCacheTTL || c.TTL == 0 && !g.rough { // or it is missing

@@ -190,7 +190,7 @@ func (p PathTemplate) value(at int) (PathValue, int, error) {
 	start := at + 1 + len(name) + 1
 	length := expressionEnd(p.Text[start:])
 	if length < 0 {
-		return PathValue{}, 0, &template.Error{Offset: at, Text: "a { without a } behind its expression", Fix: "write {=steps.NAME.body.id}"}
+		return PathValue{}, 0, &template.Error{Offset: at, Text: "a { without a } after its expression", Fix: "write {=steps.NAME.body.id}"}
 	}
 	source := p.Text[start : start+length]
 	trimmed := strings.TrimSpace(source)

@@ -138,7 +138,7 @@ func TestPathsOfStepsHoldValues(t *testing.T) {
 		"/{x=1}/{x}":                      "{x} stands twice in the path@0",
 		"/{x}/{x}":                        "/<x>/<x> captured x x",
 		"/a{=}":                           "an empty expression in the path@2",
-		"/a{=item":                        "a { without a } behind its expression@2",
+		"/a{=item":                        "a { without a } after its expression@2",
 		"/a/{b-c=1}":                      "{b-c=1} is no name of a parameter@3",
 		"/{long=item.id}/{a-b}":           "{a-b} is no name of a parameter@16",
 		"users":                           `the path "users" does not begin with a slash@0`,

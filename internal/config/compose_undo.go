@@ -102,7 +102,7 @@ func (g *graph) undo(i int) {
 		g.add(at, fmt.Sprintf("the undo of the step %q is a %s, which changes nothing", s.Name, u.Method), "", "leave method out for DELETE, or with a body for POST")
 	}
 	if s.Timeout == NoTimeout {
-		g.add(s.Origin.at(), fmt.Sprintf("the step %q has undo and no time-out", s.Name), "it is let finish whatever happens, so that it is known what is to be undone", "write a time such as 10s")
+		g.add(s.Origin.at(), fmt.Sprintf("the step %q has undo but no time-out", s.Name), "it always runs to its end, so that Weir knows what to undo", "write a time such as 10s")
 	}
 	for _, e := range s.undoExpressions() {
 		if u.Path == s.Path && e.Field == s.Name+".undo.path" {
@@ -124,7 +124,7 @@ func (g *graph) undo(i int) {
 	}
 	for _, r := range u.Statuses {
 		if r.Do == StatusPass {
-			g.add(at, fmt.Sprintf("the undo of the step %q passes a status on", s.Name), "the client is told why the composition failed", "write ok or fail")
+			g.add(at, fmt.Sprintf("the undo of the step %q passes on a status", s.Name), "the client is told why the composition failed", "write ok or fail")
 		}
 	}
 	if !u.Ref.unset() {

@@ -68,11 +68,11 @@ func (l *loader) each(n *doc.Node, key string, group string, f func(e element, g
 	}
 	var own doc.Problems
 	if n.Kind == doc.Scalar {
-		own.Add(doc.Problem{Pos: n.Pos, What: key + " is one value", Why: "it is a map of names (or a list in the long form)", Fix: elementExample(key)})
+		own.Add(doc.Problem{Pos: n.Pos, What: key + " is one value", Why: "it must be a map of names, or a list in the long form", Fix: elementExample(key)})
 	}
 	for _, item := range n.Items {
 		if _, ok := longElement(item); !ok && item.Kind != 0 {
-			own.Add(doc.Problem{Pos: item.Pos, What: "an item of the list " + key + " has no name", Why: "a list is the long form, where each item begins with its name", Fix: elementExample(key)})
+			own.Add(doc.Problem{Pos: item.Pos, What: "an item of the list " + key + " has no name", Why: "a list is the long form, in which each item begins with its name", Fix: elementExample(key)})
 		}
 	}
 	for _, e := range elements(n) {
@@ -106,7 +106,7 @@ func (l *loader) groupOf(e element, group string, ps *doc.Problems) string {
 	case e.group == "" || e.group == group:
 		return group
 	case group != "":
-		ps.Add(doc.Problem{Pos: e.pos, What: fmt.Sprintf("%q names the group %q inside the group %q", e.name, e.group, group), Why: "what belongs to one group cannot act for another", Fix: "remove the group here"})
+		ps.Add(doc.Problem{Pos: e.pos, What: fmt.Sprintf("%q names the group %q inside the group %q", e.name, e.group, group), Why: "an object of one group cannot act for another group", Fix: "remove the group here"})
 		return group
 	case !slices.ContainsFunc(l.cfg.Groups, func(g Group) bool { return g.Name == e.group }):
 		ps.Add(l.unknownGroup(e.pos, e.group))
@@ -123,7 +123,7 @@ func (l *loader) unknownGroup(pos doc.Pos, name string) doc.Problem {
 	}
 	return doc.Problem{
 		Pos: pos, What: fmt.Sprintf("the group %q is not declared", name),
-		Why: "what a group may reach is said by the file that declares it, not by its members",
+		Why: "the file that declares a group says what it may reach, not its members",
 		Fix: suggest(name, known, fmt.Sprintf("write `groups:` and below it `%s: {}` in a file that belongs to no group", name)),
 	}
 }

@@ -44,7 +44,7 @@ func (f *requestForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	method, target, ok := strings.Cut(form.Line.Value, " ")
 	slash := strings.IndexByte(target, '/')
 	if !ok || slash < 0 || !isMethod(method) || strings.Contains(target, " ") {
-		ps.Add(doc.Problem{Pos: form.Line.Pos, What: fmt.Sprintf("%q is no request", form.Line.Value), Why: "it is one method, a host if one is needed, and a path", Fix: "for example `request: GET shop.dev/orders/1`"})
+		ps.Add(doc.Problem{Pos: form.Line.Pos, What: fmt.Sprintf("%q is not a request", form.Line.Value), Why: "it is one method, a host if one is needed, and a path", Fix: "for example `request: GET shop.dev/orders/1`"})
 		return
 	}
 	if strings.ContainsAny(target, "{}") {

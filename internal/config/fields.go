@@ -54,7 +54,7 @@ func decodeField(name string, n *doc.Node, ps *doc.Problems) Field {
 		if t, err := secret.Parse(n.Value); err == nil && slices.ContainsFunc(t.Parts, isReference) {
 			ps.Add(doc.Problem{
 				Pos: n.Pos, What: "the value of " + name + " mixes an expression with a secret",
-				Why: "an expression is computed for each request and knows no secrets, so ${...} would be sent as it stands there",
+				Why: "an expression is computed for each request and knows no secrets, so ${...} would be sent literally",
 				Fix: "write the secret with literal text alone, for example `" + name + ": Bearer ${env:TOKEN}`",
 			})
 		}
@@ -172,8 +172,8 @@ var untouchable = map[string]string{
 func CheckFieldName(name string, pos doc.Pos) (doc.Problem, bool) {
 	if !httpx.IsToken(name) {
 		return doc.Problem{
-			Pos: pos, What: fmt.Sprintf("%q is no name of a field", name),
-			Why: "names are letters, digits and some punctuation, without blanks", Fix: "for example X-Request-Source",
+			Pos: pos, What: fmt.Sprintf("%q is not the name of a field", name),
+			Why: "names are letters, digits and some punctuation, without spaces", Fix: "for example X-Request-Source",
 		}, true
 	}
 	if why, ok := untouchable[http.CanonicalHeaderKey(name)]; ok {
@@ -200,8 +200,8 @@ func (f Field) Check() (doc.Problem, bool) {
 		return doc.Problem{}, false // the content of references is known only when they are resolved
 	case strings.Trim(f.Text, " \t") != f.Text:
 		return doc.Problem{
-			Pos: f.Pos, What: "the value of " + f.Name + " begins or ends with a blank",
-			Why: "HTTP does not keep those", Fix: "write it without",
+			Pos: f.Pos, What: "the value of " + f.Name + " begins or ends with a space",
+			Why: "HTTP does not keep those spaces", Fix: "write it without",
 		}, true
 	case !httpx.IsFieldValue(f.Text):
 		return f.controlProblem(), true

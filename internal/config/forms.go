@@ -127,7 +127,7 @@ func leftOut(n *doc.Node, ps *doc.Problems) bool {
 		return false
 	}
 	ps.Add(doc.Problem{
-		Pos: n.Pos, What: fmt.Sprintf("the text of a secret is left out here (%s)", hidden),
+		Pos: n.Pos, What: fmt.Sprintf("the text of a secret has been left out here (%s)", hidden),
 		Why: "a printed config holds no secrets, only references to them", Fix: "write a reference such as ${env:TOKEN}, or the secret itself",
 	})
 	return true
@@ -201,7 +201,7 @@ func (p *percentForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	digits, ok := strings.CutSuffix(n.Value, "%")
 	value, err := strconv.Atoi(digits)
 	if n.Kind != doc.Scalar || !ok || err != nil || value < 0 || value > 100 || digits != strconv.Itoa(value) {
-		ps.Add(doc.Problem{Pos: n.Pos, What: fmt.Sprintf("%q is no share", n.Value), Why: "a share is a whole number of percents from 0% to 100%", Fix: "for example `share: 5%`"})
+		ps.Add(doc.Problem{Pos: n.Pos, What: fmt.Sprintf("%q is not a share", n.Value), Why: "a share is a whole number of percents from 0% to 100%", Fix: "for example `share: 5%`"})
 		return
 	}
 	*p = percentForm(value)

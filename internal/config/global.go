@@ -101,7 +101,7 @@ func (f *shutdownForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	*f = shutdownForm{Delay: usual.Delay, Drain: usual.Drain}
 	doc.Decode(n, (*plainShutdown)(f), ps)
 	if f.Drain < time.Second {
-		ps.Add(doc.Problem{Pos: f.At, What: fmt.Sprintf("requests under way get %s at the end", f.Drain), Why: "they would be cut in the middle", Fix: "make drain 1s or more"})
+		ps.Add(doc.Problem{Pos: f.At, What: fmt.Sprintf("requests under way get %s at the end", f.Drain), Why: "they would be cut off", Fix: "make drain 1s or more"})
 	}
 }
 
@@ -137,7 +137,7 @@ func (l *loader) once(e doc.Entry, seen map[string]doc.Pos) {
 		return
 	}
 	if first, twice := seen[e.Key]; twice {
-		l.ps.Add(doc.Problem{Pos: e.KeyPos, What: fmt.Sprintf("%q stands in two files", e.Key), Why: "the first is at " + first.String() + ", and nothing is merged silently", Fix: "keep one of them"})
+		l.ps.Add(doc.Problem{Pos: e.KeyPos, What: fmt.Sprintf("%q is in two files", e.Key), Why: "the first is at " + first.String() + ", and nothing is merged silently", Fix: "keep one of them"})
 		l.bad[first.File] = true
 		return
 	}

@@ -63,7 +63,7 @@ func covers(grant, name string) bool {
 }
 
 func (c *validator) denied(at doc.Pos, g *Group, what, grant string) {
-	c.add(at, fmt.Sprintf("the group %q may not reach %s", g.Name, what), fmt.Sprintf("what it may is declared at %s", g.Origin), fmt.Sprintf("ask for it to be added to %s there", grant))
+	c.add(at, fmt.Sprintf("the group %q may not reach %s", g.Name, what), fmt.Sprintf("what it may reach is declared at %s", g.Origin), fmt.Sprintf("ask for it to be added to %s there", grant))
 }
 
 // refGrant checks that the group that names a reference may reach it.
@@ -138,12 +138,12 @@ func (c *validator) reach(at Origin, group, address string) {
 	}
 	if g != nil && at.Object == "" {
 		c.add(at.at(), fmt.Sprintf("the group %q may not reach %q", group, address),
-			fmt.Sprintf("it is %s; what it may is declared at %s", refused.Kind, g.Origin), fmt.Sprintf("ask for %s to be added to reach there", reachOf(refused)))
+			fmt.Sprintf("it is %s; what it may reach is declared at %s", refused.Kind, g.Origin), fmt.Sprintf("ask for %s to be added to reach there", reachOf(refused)))
 		return
 	}
 	c.ps.Add(doc.Problem{
 		Pos: at.at(), Severity: doc.Warning, What: fmt.Sprintf("%q is never called", address),
-		Why: fmt.Sprintf("it is %s, and what objects name may not be", refused.Kind), Fix: "name an address of the cluster",
+		Why: fmt.Sprintf("it is %s, and objects may not name it", refused.Kind), Fix: "name an address of the cluster",
 	})
 }
 
@@ -315,7 +315,7 @@ func (c *validator) healthGrants(g *Group, s *Service) {
 	}
 	for _, address := range asked {
 		if at := net.JoinHostPort(strings.Trim(hostOf(address), "[]"), strconv.Itoa(s.Health.Port)); !allows(g.Allow, at, "http://"+at, "https://"+at) {
-			c.denied(s.Health.Origin.at(), g, fmt.Sprintf("%q, where health is asked", at), "allow")
+			c.denied(s.Health.Origin.at(), g, fmt.Sprintf("%q, where the health check asks", at), "allow")
 		}
 	}
 }
@@ -351,7 +351,7 @@ func (c *validator) secretGrants(g *Group, config any, at Origin) {
 	}
 	for _, s := range secretsIn(config) {
 		if s.Source == "file" && path.Clean(s.Text) != s.Text {
-			c.add(at.at(), fmt.Sprintf("the secret file %q is not written straight", s.Text), "a path with .. in it could lead past what the group may read", fmt.Sprintf("write %s", path.Clean(s.Text)))
+			c.add(at.at(), fmt.Sprintf("the secret file %q has a path with .. in it", s.Text), "such a path could lead outside what the group may read", fmt.Sprintf("write %s", path.Clean(s.Text)))
 			continue
 		}
 		if name := s.Source + ":" + s.Text; !allows(g.Secrets, name) {

@@ -109,7 +109,7 @@ func boundsOf(forms []reachForm) egress.Bounds {
 
 func badName(pos doc.Pos, what, name string) doc.Problem {
 	p := doc.Problem{
-		Pos: pos, What: fmt.Sprintf("%q is no name of a %s", name, what),
+		Pos: pos, What: fmt.Sprintf("%q is not the name of a %s", name, what),
 		Why: "a name is letters, digits, '-', '_' and '.', begins with a letter or digit and is not the word none",
 		Fix: "choose another name",
 	}
@@ -131,8 +131,8 @@ func (l *loader) checkMembership(f *file) {
 		for _, e := range f.node.Entries {
 			if e.Key == key {
 				l.ps.Add(doc.Problem{
-					Pos: e.KeyPos, What: fmt.Sprintf("%q stands in a file of the group %q", key, f.Group),
-					Why: "it concerns everybody, so a group cannot set it", Fix: "move it to a file that belongs to no group",
+					Pos: e.KeyPos, What: fmt.Sprintf("%q is in a file of the group %q", key, f.Group),
+					Why: "it applies to everybody, so a group cannot set it", Fix: "move it to a file that belongs to no group",
 				})
 			}
 		}

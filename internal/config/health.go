@@ -137,7 +137,7 @@ func (h *healthForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	case n.Kind == doc.Scalar && slices.Contains(checks(), n.Value) && n.Value != CheckHTTP:
 		h.Check = n.Value
 	case n.Kind == doc.Scalar:
-		ps.Add(doc.Problem{Pos: n.Pos, What: fmt.Sprintf("health is %q", n.Value), Why: "it says how endpoints are asked whether they serve", Fix: "write a path such as /healthz, tcp, grpc, or none"})
+		ps.Add(doc.Problem{Pos: n.Pos, What: fmt.Sprintf("health is %q", n.Value), Why: "it says how endpoints are checked", Fix: "write a path such as /healthz, tcp, grpc, or none"})
 	case n.Kind == doc.Map:
 		doc.Decode(n, (*plainHealth)(h), ps)
 		h.check(n, ps)
@@ -159,7 +159,7 @@ func (h *healthForm) check(n *doc.Node, ps *doc.Problems) {
 	}
 	switch {
 	case !slices.Contains(checks(), kind):
-		add("check", fmt.Sprintf("check is %q", h.Check), "it says how endpoints are asked", suggest(h.Check, checks(), "write http, tcp or grpc"))
+		add("check", fmt.Sprintf("check is %q", h.Check), "it says how endpoints are checked", suggest(h.Check, checks(), "write http, tcp or grpc"))
 		return
 	case kind == CheckHTTP && h.Path != "" && !strings.HasPrefix(h.Path, "/"):
 		add("path", fmt.Sprintf("the path %q does not begin with a slash", h.Path), "", fmt.Sprintf("write `path: /%s`", h.Path))
@@ -225,11 +225,11 @@ func (h *healthForm) checkQuestion(n *doc.Node, ps *doc.Problems) {
 		}
 		switch {
 		case !httpx.IsToken(name):
-			add(fmt.Sprintf("%q is no name of a header field", name), "", "")
+			add(fmt.Sprintf("%q is not the name of a header field", name), "", "")
 		case strings.EqualFold(name, "Host"):
 			add("Host stands among the fields", "it is no field of its own", "write `host:` beside `headers`")
 		case slices.Contains(ownFields(), strings.ToLower(name)):
-			add(fmt.Sprintf("%s is about the connection", name), "the check says it itself", "remove it")
+			add(fmt.Sprintf("%s is about the connection", name), "the check sets it itself", "remove it")
 		}
 		for _, part := range h.Headers[name].Parts {
 			if !httpx.IsFieldValue(part.Text) {
@@ -294,7 +294,7 @@ func (s *statusForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	low, errLow := strconv.Atoi(from)
 	high, errHigh := strconv.Atoi(to)
 	if n.Kind != doc.Scalar || errLow != nil || errHigh != nil || low < 100 || high > 599 || low > high {
-		ps.Add(doc.Problem{Pos: n.Pos, What: fmt.Sprintf("%q is no status", n.Value), Why: "an answer has a status from 100 to 599", Fix: "write one as 200, or a range as 200-299"})
+		ps.Add(doc.Problem{Pos: n.Pos, What: fmt.Sprintf("%q is not a status", n.Value), Why: "an answer has a status from 100 to 599", Fix: "write one as 200, or a range as 200-299"})
 		return
 	}
 	*s = statusForm{low, high}
@@ -412,7 +412,7 @@ type wait time.Duration
 
 func (w *wait) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	*w = wait(orNone(n, NoTimeout, doc.Problem{
-		What: "a wait of no time at all", Fix: "write a time such as 2s, or none for no wait",
+		What: "a wait of zero", Fix: "write a time such as 2s, or none for no wait",
 	}, ps))
 }
 

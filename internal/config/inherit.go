@@ -80,7 +80,7 @@ func (l *loader) checkLevel(lv level) {
 	defer l.ps.Join(&own)
 	if lv.node.Kind != doc.Map {
 		if lv.node.Kind != 0 {
-			own.Add(doc.Problem{Pos: lv.node.Pos, What: "defaults are no map", Why: "they are fields of routes", Fix: "for example `defaults:` and below it `timeout: 5s`"})
+			own.Add(doc.Problem{Pos: lv.node.Pos, What: "defaults is not a map", Why: "they are fields of routes", Fix: "for example `defaults:` and below it `timeout: 5s`"})
 		}
 		return
 	}

@@ -36,7 +36,7 @@ func parseKey(key string, pos doc.Pos, ps *doc.Problems) (routeKey, bool) {
 		return routeKey{}, false
 	}
 	if strings.HasSuffix(word, ",") {
-		ps.Add(doc.Problem{Pos: pos, What: fmt.Sprintf("the key %q has a blank between its methods", key), Why: keyExample, Fix: "separate methods by commas only, as `GET,POST /orders`"})
+		ps.Add(doc.Problem{Pos: pos, What: fmt.Sprintf("the key %q has a space between its methods", key), Why: keyExample, Fix: "separate methods by commas only, as `GET,POST /orders`"})
 		return routeKey{}, false
 	}
 	k := routeKey{pos: pos}
@@ -47,14 +47,14 @@ func parseKey(key string, pos doc.Pos, ps *doc.Problems) (routeKey, bool) {
 			ok = checkMethod(m, pos, ps) && ok
 		}
 		if twice := firstTwice(k.methods); twice != "" {
-			ps.Add(doc.Problem{Pos: pos, What: fmt.Sprintf("the method %s stands twice in the key", twice), Fix: "write it once"})
+			ps.Add(doc.Problem{Pos: pos, What: fmt.Sprintf("the method %s appears twice in the key", twice), Fix: "write it once"})
 			ok = false
 		}
 	}
 	targetPos := pos
 	targetPos.Col += utf8.RuneCountInString(key[:len(key)-len(target)])
 	if scheme, rest, ok := strings.Cut(target, "://"); ok {
-		ps.Add(doc.Problem{Pos: targetPos, What: fmt.Sprintf("the key %q has the scheme %s", key, scheme), Why: "what is spoken is said by listeners", Fix: fmt.Sprintf("write `%s %s`", word, rest)})
+		ps.Add(doc.Problem{Pos: targetPos, What: fmt.Sprintf("the key %q has the scheme %s", key, scheme), Why: "the listeners say which protocol is used", Fix: fmt.Sprintf("write `%s %s`", word, rest)})
 		return routeKey{}, false
 	}
 	slash := strings.IndexByte(target, '/')
@@ -66,7 +66,7 @@ func parseKey(key string, pos doc.Pos, ps *doc.Problems) (routeKey, bool) {
 	k.pos = targetPos
 	k.pos.Col += utf8.RuneCountInString(k.host)
 	if strings.Contains(k.host, " ") || strings.Contains(k.path, " ") {
-		ps.Add(doc.Problem{Pos: targetPos, What: fmt.Sprintf("the key %q has a blank too many", key), Why: keyExample, Fix: "separate methods by commas only; write %20 for a blank in a path"})
+		ps.Add(doc.Problem{Pos: targetPos, What: fmt.Sprintf("the key %q has one space too many", key), Why: keyExample, Fix: "separate methods by commas only; write %20 for a space in a path"})
 		return routeKey{}, false
 	}
 	return k, ok
@@ -98,7 +98,7 @@ func checkMethod(m string, pos doc.Pos, ps *doc.Problems) bool {
 	case !isMethod(m) && isMethod(strings.ToUpper(m)):
 		p.What, p.Why, p.Fix = fmt.Sprintf("the method %q is not in capitals", m), "methods are case-sensitive", "write "+strings.ToUpper(m)
 	case !isMethod(m):
-		p.What, p.Why, p.Fix = fmt.Sprintf("%q is no method", m), keyExample, "separate several methods by commas without blanks, as GET,POST"
+		p.What, p.Why, p.Fix = fmt.Sprintf("%q is not a method", m), keyExample, "separate several methods by commas without spaces, as GET,POST"
 	case alike:
 		p.What, p.Fix = fmt.Sprintf("the method %q is not known", m), fmt.Sprintf("did you mean %q?", near)
 	default:

@@ -55,5 +55,5 @@ func (k kinded) problem(e element, told []string) doc.Problem {
 			return doc.Problem{Pos: entry.KeyPos, What: fmt.Sprintf("unknown key %q", entry.Key), Why: fmt.Sprintf("the %s %q has no key of a kind: %s", k.what, e.name, strings.Join(names, ", ")), Fix: fmt.Sprintf("did you mean %q?", near)}
 		}
 	}
-	return doc.Problem{Pos: e.pos, What: fmt.Sprintf("the %s %q has no kind", k.what, e.name), Why: "the key that it has tells its kind", Fix: "add the key of a kind: " + strings.Join(names, ", ")}
+	return doc.Problem{Pos: e.pos, What: fmt.Sprintf("the %s %q has no kind", k.what, e.name), Why: "its kind is given by one of its keys", Fix: "add the key of a kind: " + strings.Join(names, ", ")}
 }

@@ -63,7 +63,7 @@ type accessKeyForm struct {
 }
 
 func (f *lambdaAPIForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
-	nobody := doc.Problem{What: "there are no keys", Why: "so nobody could ever ask", Fix: "for example `AKIDEXAMPLE: ${env:LAMBDA_SECRET}`, or leave keys out for clients on this machine"}
+	nobody := doc.Problem{What: "there are no keys", Why: "so no client could ever call it", Fix: "for example `AKIDEXAMPLE: ${env:LAMBDA_SECRET}`, or leave keys out for clients on this machine"}
 	decodeAPI(n, &f.At, &f.Address, (*plainLambdaAPI)(f), "keys", nobody, ps)
 }
 
@@ -113,22 +113,22 @@ func (c *validator) lambdaAPI() {
 	}
 	const digits = 12
 	if len(api.Account) != digits || strings.Trim(api.Account, "0123456789") != "" {
-		c.add(at, fmt.Sprintf("%q is no account", api.Account), "AWS's have 12 digits, and clients check it", "for example "+DefaultAccount)
+		c.add(at, fmt.Sprintf("%q is not an account", api.Account), "AWS's have 12 digits, and clients check it", "for example "+DefaultAccount)
 	}
 	if api.Region != "" && (strings.Trim(api.Region, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" || !strings.Contains(api.Region, "-")) {
-		c.add(at, fmt.Sprintf("%q is no region", api.Region), "", "for example eu-west-1")
+		c.add(at, fmt.Sprintf("%q is not a region", api.Region), "", "for example eu-west-1")
 	}
 	for i, alias := range api.Aliases {
 		switch {
 		case !isAlias(alias):
-			c.add(at, fmt.Sprintf("aliases: %q is no name of an alias", alias), "AWS's are of letters, digits, '-' and '_', at most 128, and not a number alone, which is a version", "for example live")
+			c.add(at, fmt.Sprintf("aliases: %q is not the name of an alias", alias), "AWS's are of letters, digits, '-' and '_', at most 128, and not a number alone, which is a version", "for example live")
 		case slices.Contains(api.Aliases[:i], alias):
-			c.add(at, fmt.Sprintf("aliases: %q stands there twice", alias), "", "remove one of them")
+			c.add(at, fmt.Sprintf("aliases: %q appears twice", alias), "", "remove one of them")
 		}
 	}
 	for _, k := range api.Keys {
 		if k.ID == "" || strings.ContainsAny(k.ID, "/, =\t") {
-			c.add(k.Origin.at(), fmt.Sprintf("%q is no access key id", k.ID), "it stands between slashes in every signature", "for example AKIDEXAMPLE")
+			c.add(k.Origin.at(), fmt.Sprintf("%q is not an access key id", k.ID), "it is between slashes in every signature", "for example AKIDEXAMPLE")
 		}
 	}
 }

@@ -49,7 +49,7 @@ func (f *fieldsForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 			*f = append(*f, FieldMatch(form))
 		}
 	case doc.Scalar:
-		ps.Add(doc.Problem{Pos: n.Pos, What: fmt.Sprintf("%q is no map", n.Value), Why: "names stand with the values that they must have", Fix: "for example `headers:` and below it `x-beta: '1'`"})
+		ps.Add(doc.Problem{Pos: n.Pos, What: fmt.Sprintf("%q is not a map", n.Value), Why: "it maps names to the values that they must have", Fix: "for example `headers:` and below it `x-beta: '1'`"})
 	}
 }
 

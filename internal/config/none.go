@@ -26,7 +26,7 @@ type bound time.Duration
 
 func (b *bound) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	*b = bound(orNone(n, NoTimeout, doc.Problem{
-		What: "a time-out of no time at all", Why: "everything would fail at once", Fix: "write a time such as 5s, or none for no bound",
+		What: "a time-out of zero", Why: "everything would fail at once", Fix: "write a time such as 5s, or none for no bound",
 	}, ps))
 }
 
@@ -35,7 +35,7 @@ type volume int64
 
 func (v *volume) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	*v = volume(orNone(n, doc.Size(0), doc.Problem{
-		What: "a body of no bytes at all", Why: "it could mean no body or no bound", Fix: "write a size such as 10MB, or none for no bound",
+		What: "a body limit of 0 bytes", Why: "it could mean no body or no bound", Fix: "write a size such as 10MB, or none for no bound",
 	}, ps))
 }
 
@@ -52,7 +52,7 @@ type rate int64
 
 func (r *rate) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	*r = rate(orNone(n, doc.Size(NoRate), doc.Problem{
-		What: "a rate of no bytes at all", Why: "it would bound nothing", Fix: "write a size for one second such as 240B, or none for no bound",
+		What: "a rate of 0 bytes", Why: "it would bound nothing", Fix: "write a size for one second such as 240B, or none for no bound",
 	}, ps))
 }
 
@@ -69,7 +69,7 @@ type quota int
 
 func (q *quota) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	*q = quota(orNone(n, 0, doc.Problem{
-		What: "a bound of " + n.Value, Why: "nobody would be served", Fix: "write a number of 1 or more, or none for no bound",
+		What: "a bound of " + n.Value, Why: "no client would be served", Fix: "write a number of 1 or more, or none for no bound",
 	}, ps))
 }
 

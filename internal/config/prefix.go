@@ -25,7 +25,7 @@ func (p *Prefix) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	}
 	prefix, err := netip.ParsePrefix(n.Value)
 	if err != nil {
-		ps.Add(doc.Problem{Pos: n.Pos, What: strconv.Quote(n.Value) + " is no range of addresses", Why: "ranges are written by address, never by name", Fix: "write a CIDR such as 10.0.0.0/8 or one address"})
+		ps.Add(doc.Problem{Pos: n.Pos, What: strconv.Quote(n.Value) + " is not a range of addresses", Why: "ranges are written by address, never by name", Fix: "write a CIDR such as 10.0.0.0/8 or one address"})
 		return
 	}
 	const mapped = 96 // bits of the IPv6 prefix of mapped IPv4 addresses

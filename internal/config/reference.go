@@ -93,7 +93,7 @@ func readAnswer(n *doc.Node, kind, short string, v Vocabulary, ps *doc.Problems)
 		return target{}, false
 	}
 	if short == "" {
-		ps.Add(doc.Problem{Pos: n.Pos, What: fmt.Sprintf("%s: says nothing to answer with", kind), Fix: "for example `to: respond:204` or `to: redirect:https://shop.dev/`"})
+		ps.Add(doc.Problem{Pos: n.Pos, What: fmt.Sprintf("%s: does not say what to answer", kind), Fix: "for example `to: respond:204` or `to: redirect:https://shop.dev/`"})
 		return target{}, false
 	}
 	value := &doc.Node{Kind: doc.Scalar, Pos: textPos(n, len(kind)+1), Value: short}
@@ -170,12 +170,12 @@ func authorityProblem(ref Ref, authority string) *doc.Problem {
 	case authority == "":
 		return &doc.Problem{What: fmt.Sprintf("the backend %q has no host", ref), Fix: fmt.Sprintf("write %s://host:port", ref.Scheme)}
 	case strings.Contains(authority, "@"):
-		return &doc.Problem{What: "the backend has a user name or password in its URL", Why: "it would stand in logs and in what explain prints", Fix: "remove it, and set the field that the backend wants, as `headers: {request: {set: {Authorization: \"Basic ${env:CREDENTIALS}\"}}}`"}
+		return &doc.Problem{What: "the backend has a user name or password in its URL", Why: "it would appear in logs and in the output of explain", Fix: "remove it, and set the field that the backend wants, as `headers: {request: {set: {Authorization: \"Basic ${env:CREDENTIALS}\"}}}`"}
 	case strings.ContainsAny(authority, "?#"):
 		return &doc.Problem{What: fmt.Sprintf("the backend %q has a query or fragment", ref), Why: "the client's query is passed on as it is", Fix: "remove it"}
 	}
 	if err := checkAddress(authority, false); err != nil {
-		return &doc.Problem{What: fmt.Sprintf("the backend %q is no address", ref), Why: err.Error(), Fix: fmt.Sprintf("write %s://host:port", ref.Scheme)}
+		return &doc.Problem{What: fmt.Sprintf("the backend %q is not an address", ref), Why: err.Error(), Fix: fmt.Sprintf("write %s://host:port", ref.Scheme)}
 	}
 	return nil
 }

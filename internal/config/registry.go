@@ -84,7 +84,7 @@ func (f *registryLimitsForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 }
 
 func (f *registryForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
-	nobody := doc.Problem{What: "there are no tokens", Why: "so nobody could ever register", Fix: "for example `deploy: ${env:DEPLOY_TOKEN}`, or leave tokens out for clients on this machine"}
+	nobody := doc.Problem{What: "there are no tokens", Why: "so no client could ever register", Fix: "for example `deploy: ${env:DEPLOY_TOKEN}`, or leave tokens out for clients on this machine"}
 	decodeAPI(n, &f.At, &f.Address, (*plainRegistry)(f), "tokens", nobody, ps)
 }
 
@@ -93,7 +93,7 @@ func (f *registryTokenForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 		n = n.Under("token")
 	}
 	if services := n.Get("services"); services != nil && services.Kind == doc.List && len(services.Items) == 0 {
-		ps.Add(doc.Problem{Pos: services.Pos, What: "this token is for no service", Why: "so it could register nothing", Fix: "name services, for example `services: [users, shop-*]`, or leave services out for all"})
+		ps.Add(doc.Problem{Pos: services.Pos, What: "this token allows no service", Why: "so it could register nothing", Fix: "name services, for example `services: [users, shop-*]`, or leave services out for all"})
 	}
 	doc.Decode(n, (*plainToken)(f), ps)
 }
@@ -165,13 +165,13 @@ func (c *validator) registry() {
 		case bound.value < 1:
 			c.add(at, fmt.Sprintf("the limit %q of the registry is too low to keep anything", bound.key), "", "make it 1 or more")
 		case bound.value > bound.most:
-			c.add(at, fmt.Sprintf("the limit %q of the registry is too high to bound anything", bound.key), "what is kept is in memory", fmt.Sprintf("make it %d or less", bound.most))
+			c.add(at, fmt.Sprintf("the limit %q of the registry is too high to bound anything", bound.key), "entries are kept in memory", fmt.Sprintf("make it %d or less", bound.most))
 		}
 	}
 	for _, t := range r.Tokens {
 		for _, s := range t.Services {
 			if s == "" || registry.CheckName("services", strings.ReplaceAll(s, "*", "a")) != nil {
-				c.add(t.Origin.at(), fmt.Sprintf("%q is no pattern of services", s), "names have letters, digits and, behind the first, - . _ :; * stands for any text", "for example shop-*")
+				c.add(t.Origin.at(), fmt.Sprintf("%q is not a pattern of services", s), "names have letters, digits and, after the first, - . _ :; * stands for any text", "for example shop-*")
 			}
 		}
 	}

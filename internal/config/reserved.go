@@ -26,7 +26,7 @@ var reserved = struct{ route, file, scheme []string }{
 func notYet(pos doc.Pos, word string) doc.Problem {
 	return doc.Problem{
 		Pos: pos, What: fmt.Sprintf("%q is not in this version of Weir yet", word),
-		Why: "it is refused rather than ignored, for what it should guard or change would be served without it",
+		Why: "it is refused rather than ignored, because requests would be served without what it should guard or change",
 		Fix: "remove it, or wait for the version that has it",
 	}
 }
@@ -115,8 +115,8 @@ func (v Vocabulary) split(n *doc.Node, known []string, filters func(Kind) bool, 
 			found = append(found, e)
 		case isKind:
 			ps.Add(doc.Problem{
-				Pos: e.KeyPos, What: fmt.Sprintf("%q cannot stand on one variant", e.Key),
-				Why: "a guard stands on the route, so that no variant is reached past it", Fix: "move it up to the route",
+				Pos: e.KeyPos, What: fmt.Sprintf("%q cannot be on one variant", e.Key),
+				Why: "a guard belongs to the route, so that no variant can be reached without it", Fix: "move it up to the route",
 			})
 		case slices.Contains(reserved.route, e.Key):
 			ps.Add(notYet(e.KeyPos, e.Key))

@@ -81,14 +81,14 @@ func (f *resolverForm) resolver(ps *doc.Problems) *Resolver {
 	for _, text := range f.Servers {
 		server, ok := nameServer(text)
 		if !ok {
-			ps.Add(doc.Problem{Pos: f.At, What: fmt.Sprintf("%q is no server of names", text), Why: "one is an IP address, with or without a port: who would look its name up?", Fix: `for example 10.0.0.2, "10.0.0.2:5353" or "[fd00::53]:53"`})
+			ps.Add(doc.Problem{Pos: f.At, What: fmt.Sprintf("%q is not a DNS server", text), Why: "it must be an IP address, with or without a port: nothing could look up its name", Fix: `for example 10.0.0.2, "10.0.0.2:5353" or "[fd00::53]:53"`})
 			continue
 		}
 		r.Servers = append(r.Servers, server)
 	}
 	for _, domain := range f.Search {
 		if err := checkAddress(strings.TrimSuffix(domain, "."), false); err != nil {
-			ps.Add(doc.Problem{Pos: f.At, What: fmt.Sprintf("%q is no domain", domain), Why: err.Error(), Fix: "for example shop.internal"})
+			ps.Add(doc.Problem{Pos: f.At, What: fmt.Sprintf("%q is not a domain", domain), Why: err.Error(), Fix: "for example shop.internal"})
 		}
 	}
 	f.bounds(ps)
@@ -101,20 +101,20 @@ func (f *resolverForm) resolver(ps *doc.Problems) *Resolver {
 func (f *resolverForm) bounds(ps *doc.Problems) {
 	add := func(what, why, fix string) { ps.Add(doc.Problem{Pos: f.At, What: what, Why: why, Fix: fix}) }
 	if len(f.Servers) > mostResolvers {
-		add(fmt.Sprintf("there are %d servers of names", len(f.Servers)), "they are asked one after the other", fmt.Sprintf("keep %d", mostResolvers))
+		add(fmt.Sprintf("there are %d DNS servers", len(f.Servers)), "they are asked one after the other", fmt.Sprintf("keep %d", mostResolvers))
 	}
 	if len(f.Search) > mostSearched {
-		add(fmt.Sprintf("there are %d domains to search", len(f.Search)), "each costs a question", fmt.Sprintf("keep %d", mostSearched))
+		add(fmt.Sprintf("there are %d domains to search", len(f.Search)), "each costs a query", fmt.Sprintf("keep %d", mostSearched))
 	}
 	if f.Family != "" && !slices.Contains([]string{IPv4, IPv6}, f.Family) {
 		add(fmt.Sprintf("the family of addresses is %q", f.Family), "", suggest(f.Family, []string{IPv4, IPv6}, "write ipv4 or ipv6, or leave it out for both"))
 	}
 	if f.Timeout != 0 && (f.Timeout < shortestQuestion || f.Timeout > longestQuestion) {
-		add(fmt.Sprintf("a server of names gets %s to answer", f.Timeout), "", fmt.Sprintf("write %s to %s", shortestQuestion, longestQuestion))
+		add(fmt.Sprintf("a DNS server gets %s to answer", f.Timeout), "", fmt.Sprintf("write %s to %s", shortestQuestion, longestQuestion))
 	}
 	for _, ttl := range []time.Duration{f.MinTTL, f.MaxTTL} {
 		if ttl != 0 && ttl < shortestTTL {
-			add(fmt.Sprintf("answers are kept for %s", ttl), "servers would be asked without a pause", fmt.Sprintf("write %s or more", shortestTTL))
+			add(fmt.Sprintf("answers are kept for %s", ttl), "DNS servers would be queried without a pause", fmt.Sprintf("write %s or more", shortestTTL))
 		}
 	}
 	if f.MaxTTL >= shortestTTL && f.MaxTTL < f.MinTTL {

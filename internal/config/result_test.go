@@ -271,7 +271,7 @@ func TestSecretsThatWereNotPrintedDoNotLoad(t *testing.T) {
 	r := config.Load([]config.Source{{Path: "expanded.yaml", Data: []byte(text)}}, vocabulary())
 	var places []int
 	for _, p := range r.Problems {
-		if !strings.Contains(p.String(), "the text of a secret is left out here ([secret]); a printed config holds no secrets") {
+		if !strings.Contains(p.String(), "the text of a secret has been left out here ([secret]); a printed config holds no secrets") {
 			t.Errorf("another problem: %s", p)
 		}
 		places = append(places, p.Pos.Line)

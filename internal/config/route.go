@@ -221,11 +221,11 @@ func unlist(n *doc.Node, ps *doc.Problems) []doc.Entry {
 	}
 	var entries []doc.Entry
 	if n.Kind != doc.List {
-		ps.Add(doc.Problem{Pos: n.Pos, What: "filters are no list", Why: "the long form is a list of maps of one key each", Fix: "for example `filters:` and below it `- cors: {...}`"})
+		ps.Add(doc.Problem{Pos: n.Pos, What: "filters is not a list", Why: "the long form is a list of maps of one key each", Fix: "for example `filters:` and below it `- cors: {...}`"})
 	}
 	for _, item := range n.Items {
 		if len(item.Entries) != 1 {
-			ps.Add(doc.Problem{Pos: item.Pos, What: "a filter of the list is no map of one key", Fix: "for example `- cors: {...}`"})
+			ps.Add(doc.Problem{Pos: item.Pos, What: "an item of the list is not a map of one key", Fix: "for example `- cors: {...}`"})
 			continue
 		}
 		entries = append(entries, item.Entries[0])
@@ -330,7 +330,7 @@ func (l *loader) filter(f inherited, c captures, ps *doc.Problems) ([]Filter, bo
 func checkRewrite(n *doc.Node, c captures, ps *doc.Problems) {
 	path, strip := said(n, "path"), said(n, "strip")
 	if path != nil && strip != nil {
-		ps.Add(doc.Problem{Pos: strip.Pos, What: "the route says the path to send in two ways, by strip and by a path", Why: "the path is the whole of what is sent, so nothing is left to strip", Fix: "keep one of them"})
+		ps.Add(doc.Problem{Pos: strip.Pos, What: "the route gives the path to send twice, by strip and by a path", Why: "the path replaces the whole path, so nothing is left to strip", Fix: "keep one of them"})
 		return
 	}
 	if path != nil && path.Kind == doc.Scalar {
@@ -365,6 +365,6 @@ func checkStrip(n *doc.Node, c captures, ps *doc.Problems) {
 	case strings.ContainsAny(n.Value, "{}*"):
 		ps.Add(doc.Problem{Pos: n.Pos, What: fmt.Sprintf("strip %q has a parameter in it", n.Value), Why: "what is stripped is literal", Fix: "use rewrite, with ** or {name...} for what is kept"})
 	case !c.below(n.Value):
-		ps.Add(doc.Problem{Pos: n.Pos, What: fmt.Sprintf("the route's path does not begin with %q", n.Value), Why: "so nothing would ever be stripped", Fix: fmt.Sprintf("strip the first segments of %s, as they are written there", c.path)})
+		ps.Add(doc.Problem{Pos: n.Pos, What: fmt.Sprintf("the route's path does not begin with %q", n.Value), Why: "so nothing would ever be stripped", Fix: fmt.Sprintf("strip the first segments of %s exactly as written there", c.path)})
 	}
 }

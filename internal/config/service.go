@@ -118,7 +118,7 @@ func (l *loader) source(n *doc.Node, name, group string, ps *doc.Problems) Ref {
 	case t.answer.Key != "":
 		ps.Add(doc.Problem{Pos: n.Pos, What: fmt.Sprintf("the service %q is an answer, not a place", name), Fix: fmt.Sprintf("write `to: %s` on the route", n.Value)})
 	case t.path != nil:
-		ps.Add(doc.Problem{Pos: t.path.Pos, What: fmt.Sprintf("the service %q has a path", name), Why: "a service is where requests go; what path they have is the route's matter", Fix: fmt.Sprintf("write the service as %s, and on its routes `rewrite: %s/**` or what else is to be sent", t.ref, strings.TrimSuffix(t.path.Value, "/**"))})
+		ps.Add(doc.Problem{Pos: t.path.Pos, What: fmt.Sprintf("the service %q has a path", name), Why: "a service is where requests go; the route says which path they have", Fix: fmt.Sprintf("write the service as %s, and on its routes `rewrite: %s/**` or another path to send", t.ref, strings.TrimSuffix(t.path.Value, "/**"))})
 	case t.ref.Scheme == "":
 		ps.Add(doc.Problem{Pos: n.Pos, What: fmt.Sprintf("the service %q is another name, %q", name, t.ref.Rest), Why: "a service is a URL with a scheme or a list of addresses", Fix: fmt.Sprintf("for example `%s: http://%s:8080`", name, t.ref.Rest)})
 	case t.ref.Scheme == functionScheme || l.v.isInlined(t.ref.Scheme):

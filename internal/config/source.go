@@ -74,7 +74,7 @@ func isDir(name string) bool {
 const maxSource = 16 << 20
 
 // errNoFile is for files in a folder. A pipe that is named as the config is read.
-var errNoFile = errors.New("it is a pipe, a socket or a device, and to read it may take for ever")
+var errNoFile = errors.New("it is a pipe, a socket or a device, and reading it may never end")
 
 // readRegular checks the file before it opens it, because opening a pipe waits for its other end.
 func readRegular(name string) (Source, error) {
@@ -113,8 +113,8 @@ func (s Source) problem() *doc.Problem {
 		return &doc.Problem{Pos: doc.Pos{File: s.Path}, What: "the file cannot be read", Why: why}
 	case len(s.Data) == 0:
 		return &doc.Problem{
-			Pos: doc.Pos{File: s.Path}, What: "the file is empty", Why: "somebody may be about to write it, and would otherwise serve nothing meanwhile",
-			Fix: "remove it, or write a comment into it if it is meant to say nothing",
+			Pos: doc.Pos{File: s.Path}, What: "the file is empty", Why: "it may be about to be written, and until then nothing would be served",
+			Fix: "remove it, or write a comment into it if it is meant to be empty",
 		}
 	}
 	return nil

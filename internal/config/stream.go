@@ -44,7 +44,7 @@ func (l *loader) streamListener(n *doc.Node, ps *doc.Problems) (string, bool) {
 	scheme, address, ok := strings.Cut(n.Value, "://")
 	protocol := Protocol(strings.ToUpper(scheme))
 	if !ok || protocol.serves() || !slices.Contains(listenerProtocols(), protocol) || scheme != strings.ToLower(scheme) {
-		ps.Add(doc.Problem{Pos: n.Pos, What: fmt.Sprintf("%q is nothing that a stream can listen on", n.Value), Why: "a stream says its protocol: tcp, udp or tls", Fix: "for example `listen: tcp://:5432`"})
+		ps.Add(doc.Problem{Pos: n.Pos, What: fmt.Sprintf("%q is not something that a stream can listen on", n.Value), Why: "a stream says its protocol: tcp, udp or tls", Fix: "for example `listen: tcp://:5432`"})
 		return "", false
 	}
 	if !slices.ContainsFunc(l.cfg.Listeners, func(other Listener) bool { return other.Name == n.Value }) {

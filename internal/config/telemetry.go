@@ -92,7 +92,7 @@ func (m *metricsForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 		return
 	}
 	if m.Open = n.Value == "open" && !n.Quoted; !m.Open {
-		ps.Add(doc.Problem{Pos: n.Pos, What: fmt.Sprintf("metrics is %q", n.Value), Why: "it says who may read them beside this machine", Fix: "write open, or a map with a token"})
+		ps.Add(doc.Problem{Pos: n.Pos, What: fmt.Sprintf("metrics is %q", n.Value), Why: "it says who may read them from other machines", Fix: "write open, or a map with a token"})
 	}
 }
 
@@ -136,7 +136,7 @@ func (a *accessLogForm) check(n *doc.Node, ps *doc.Problems) {
 		if given := n.Get(key); fixed && given != nil {
 			ps.Add(doc.Problem{
 				Pos: given.Pos, What: fmt.Sprintf("the format %s has fields of its own", a.Format),
-				Why: "whoever reads it knows them by their places", Fix: "remove " + key + ", or write the format json or text",
+				Why: "its readers know the fields by their position", Fix: "remove " + key + ", or write the format json or text",
 			})
 		}
 	}
@@ -151,7 +151,7 @@ func (a *accessLogForm) check(n *doc.Node, ps *doc.Problems) {
 	for _, key := range []string{"headers", "response_headers"} {
 		eachText(n.Get(key), func(name string, pos doc.Pos) {
 			if !httpx.IsToken(name) {
-				ps.Add(doc.Problem{Pos: pos, What: fmt.Sprintf("%q is no name of a header field", name), Fix: "for example `headers: [X-Tenant]`"})
+				ps.Add(doc.Problem{Pos: pos, What: fmt.Sprintf("%q is not the name of a header field", name), Fix: "for example `headers: [X-Tenant]`"})
 			}
 		})
 	}
@@ -178,7 +178,7 @@ func (t *tracesForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 		at = to
 	}
 	if u, err := url.Parse(t.To); t.To != "" && t.To != Off && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "") {
-		ps.Add(doc.Problem{Pos: at.Pos, What: fmt.Sprintf("%q is no URL of a collector", t.To), Why: "traces are sent by OTLP over HTTP", Fix: "for example http://localhost:4318, or off"})
+		ps.Add(doc.Problem{Pos: at.Pos, What: fmt.Sprintf("%q is not the URL of a collector", t.To), Why: "traces are sent by OTLP over HTTP", Fix: "for example http://localhost:4318, or off"})
 	}
 	if known := tracing.Believes(); t.Believe != "" && !slices.Contains(known, t.Believe) {
 		ps.Add(doc.Problem{
@@ -189,7 +189,7 @@ func (t *tracesForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	if headers := n.Get("headers"); n.Kind == doc.Map && headers != nil {
 		for _, e := range headers.Entries {
 			if !httpx.IsToken(e.Key) {
-				ps.Add(doc.Problem{Pos: e.KeyPos, What: fmt.Sprintf("%q is no name of a header field", e.Key)})
+				ps.Add(doc.Problem{Pos: e.KeyPos, What: fmt.Sprintf("%q is not the name of a header field", e.Key)})
 			}
 		}
 	}
@@ -231,7 +231,7 @@ func (r *ratioForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	digits, percent := strings.CutSuffix(n.Value, "%")
 	value, err := strconv.ParseFloat(digits, 64)
 	if n.Kind != doc.Scalar || !percent || err != nil || strings.Trim(digits, "0123456789.") != "" || value < 0 || value > wholeInPercent {
-		ps.Add(doc.Problem{Pos: n.Pos, What: fmt.Sprintf("%q is no share", n.Value), Why: "a share is a number of percents from 0% to 100%", Fix: "for example `sample: 10%`"})
+		ps.Add(doc.Problem{Pos: n.Pos, What: fmt.Sprintf("%q is not a share", n.Value), Why: "a share is a number of percents from 0% to 100%", Fix: "for example `sample: 10%`"})
 		return
 	}
 	*r = ratioForm(value / wholeInPercent)

@@ -143,7 +143,7 @@ func (c captures) instead(want insertion) string {
 	case want.rest:
 		return fmt.Sprintf("end the route's path in /%s, or write the template without it", want)
 	case len(c.names) == 0:
-		return fmt.Sprintf("write %s into the route's path where it stands", want)
+		return fmt.Sprintf("write %s into the route's path where it belongs", want)
 	default:
 		return suggest(want.name, c.names, "the route captures {"+strings.Join(c.names, "}, {")+"}")
 	}
@@ -162,7 +162,7 @@ func checkPath(n *doc.Node, c captures, ps *doc.Problems) {
 	rest := c.restText()
 	ps.Add(doc.Problem{
 		Pos: n.Pos, What: fmt.Sprintf("the path %q drops what the route's %s matched", n.Value, rest),
-		Why: "every request below the route would be sent to one and the same path",
+		Why: "every request below the route would be sent to the same path",
 		Fix: fmt.Sprintf("write %q to keep it, or a route without %s", strings.TrimSuffix(n.Value, "/")+"/"+rest, rest),
 	})
 }

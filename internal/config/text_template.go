@@ -47,7 +47,7 @@ func (t *TextTemplate) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 			source = strings.TrimSpace(n.Value[start : start+length])
 		}
 		if source == "" {
-			ps.Add(doc.Problem{Pos: textPos(n, begin), What: "there is no expression between {= and }", Fix: "write {=response.body.id}, or {='{='} for the characters themselves"})
+			ps.Add(doc.Problem{Pos: textPos(n, begin), What: "there is no expression between {= and }", Fix: "write {=response.body.id}, or {='{='} for the characters {="})
 			return
 		}
 		t.literal(n.Value[at:begin])

@@ -57,7 +57,7 @@ func (f *serverTLSForm) onePair(n *doc.Node, ps *doc.Problems) {
 		return
 	}
 	if n.Get("certificates") != nil {
-		ps.Add(doc.Problem{Pos: n.Pos, What: "tls has a certificate of its own and a list of them", Fix: "move the one into certificates"})
+		ps.Add(doc.Problem{Pos: n.Pos, What: "tls has both a certificate and a list of certificates", Fix: "move the certificate into the list"})
 		return
 	}
 	var pair certificateForm
@@ -173,7 +173,7 @@ func cipherSuite(name string) (id uint16, why string) {
 		return suites()[i].ID, ""
 	}
 	if i := slices.IndexFunc(tls.CipherSuites(), named); i >= 0 && !slices.Contains(tls.CipherSuites()[i].SupportedVersions, tls.VersionTLS12) {
-		return 0, "it is one of TLS 1.3, whose suites are all sound and not chosen from"
+		return 0, "it is one of TLS 1.3, whose suites are all secure and cannot be chosen"
 	}
 	if slices.ContainsFunc(slices.Concat(tls.CipherSuites(), tls.InsecureCipherSuites()), named) {
 		return 0, "it is weak, and HTTP/2 forbids it"

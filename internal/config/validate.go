@@ -100,7 +100,7 @@ func (c *validator) add(at doc.Pos, what, why, fix string) {
 // twice reports a second element of the same name; both files are involved.
 func (c *validator) twice(what, name string, second, first Origin) {
 	c.involved[first.at().File] = true
-	c.add(second.at(), fmt.Sprintf("a second %s %q", what, name), "the first is at "+first.String(), "give one of them another name")
+	c.add(second.at(), fmt.Sprintf("there is a second %s %q", what, name), "the first is at "+first.String(), "give one of them another name")
 }
 
 // index builds the tables of names and checks the names.

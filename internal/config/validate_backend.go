@@ -25,7 +25,7 @@ func (c *validator) backends(r *Route, in captured) {
 		c.backend(b, in)
 	}
 	if !rest {
-		c.add(r.Origin.at(), fmt.Sprintf("nothing answers the requests of the route %q for which no when holds", r.Name), "", "add a backend without when")
+		c.add(r.Origin.at(), fmt.Sprintf("nothing answers the requests of the route %q for which no when is true", r.Name), "", "add a backend without when")
 	}
 	if r.Origin.Object == "" && rest && weights(r.Backends) == 0 {
 		c.add(r.Origin.at(), fmt.Sprintf("all weights of the route %q are 0", r.Name), "so nothing would answer", "give one backend a weight")
@@ -50,7 +50,7 @@ func (c *validator) backend(b *Backend, in captured) {
 	case b.Status != 0 && !empty:
 		c.add(at, "a backend has both a status and a reference", "", "keep one of them")
 	case b.Status != 0 && (b.Status < 200 || b.Status > 599):
-		c.add(at, fmt.Sprintf("%d is no final status", b.Status), "", "write 200 to 599")
+		c.add(at, fmt.Sprintf("%d is not a final status", b.Status), "", "write 200 to 599")
 	case b.Status == 0 && empty && !slices.ContainsFunc(b.Filters, answers):
 		c.add(at, "a backend names nothing that answers", "", "add `use:` with a backend, or respond or redirect")
 	}
@@ -161,7 +161,7 @@ func (c *validator) service(s *Service) {
 	}
 	c.endpoints(s)
 	if s.TLS != nil && s.TLS.ServerName == "" && len(s.TLS.SANs) == 0 && s.onUnix() {
-		c.add(at, fmt.Sprintf("the service %q is called over TLS on a Unix socket", s.Name), "a socket has no host that its certificate could be for", "add `name: users.internal` to its tls")
+		c.add(at, fmt.Sprintf("the service %q is called over TLS on a Unix socket", s.Name), "a socket has no host name to check the certificate against", "add `name: users.internal` to its tls")
 	}
 	if s.Protocol != "" && !slices.Contains(protocols(), s.Protocol) {
 		c.add(at, fmt.Sprintf("the service %q has the unknown protocol %q", s.Name, s.Protocol), "valid values are "+strings.Join(protocols(), ", "), suggest(s.Protocol, protocols(), ""))
@@ -197,14 +197,14 @@ func (c *validator) endpoints(s *Service) {
 	seen := map[string]bool{}
 	for _, e := range s.Endpoints {
 		if err := checkEndpoint(e.Address); err != nil {
-			c.add(e.Origin.at(), fmt.Sprintf("the endpoint %q of the service %q is no address", e.Address, s.Name), err.Error(), "write host:port, as 10.0.0.1:8080, or unix:/run/app.sock")
+			c.add(e.Origin.at(), fmt.Sprintf("the endpoint %q of the service %q is not an address", e.Address, s.Name), err.Error(), "write host:port, as 10.0.0.1:8080, or unix:/run/app.sock")
 		}
 		c.reach(e.from(s), s.Group, e.Address)
 		if e.Weight < 0 || e.Weight > maxWeight {
 			c.add(e.Origin.at(), fmt.Sprintf("the weight %d of the endpoint %q is out of range", e.Weight, e.Address), "", fmt.Sprintf("write 0 to %d", maxWeight))
 		}
 		if seen[e.Address] {
-			c.add(e.Origin.at(), fmt.Sprintf("the endpoint %q of the service %q stands twice", e.Address, s.Name), "", "remove one, or give it a weight")
+			c.add(e.Origin.at(), fmt.Sprintf("the endpoint %q of the service %q appears twice", e.Address, s.Name), "", "remove one, or give it a weight")
 		}
 		seen[e.Address] = true
 	}
@@ -230,7 +230,7 @@ func (c *validator) stream(s *Stream) {
 		case l != nil && l.Protocol.serves():
 			c.add(at, fmt.Sprintf("the stream %q cannot attach to the listener %q", s.Name, name), fmt.Sprintf("it speaks %s, and a stream has no HTTP", l.Protocol), "write a route")
 		case l != nil && l.Protocol != TLS && len(s.Hosts) > 0:
-			c.add(at, fmt.Sprintf("the stream %q has hosts, but %s carries none", s.Name, l.Protocol), "only TLS tells the name of the server", "listen with tls://, or remove hosts")
+			c.add(at, fmt.Sprintf("the stream %q has hosts, but %s carries none", s.Name, l.Protocol), "only TLS carries the name of the server", "listen with tls://, or remove hosts")
 		}
 	}
 	for _, h := range s.Hosts {

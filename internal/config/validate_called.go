@@ -95,7 +95,7 @@ func (c *validator) anonymous(m *Composition, r *Route, b *Backend, seen []*Comp
 			continue
 		}
 		by := caller{at: b.Origin.at(), own: m.Name == inlineName(r.Name)}
-		c.add(by.place(e.find("auth")), fmt.Sprintf("%s asks who is calling, and the route %q authenticates nobody", by.who(m, e.Field), r.Name),
+		c.add(by.place(e.find("auth")), fmt.Sprintf("%s reads who is calling, but the route %q authenticates nobody", by.who(m, e.Field), r.Name),
 			"so it would always be empty", "add `auth:` to the route, or leave auth out of the expression")
 		return true
 	}

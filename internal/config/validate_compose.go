@@ -66,7 +66,7 @@ func (c *validator) composition(m *Composition) {
 		c.add(m.Origin.at(), fmt.Sprintf("the composition %q has no steps", m.Name), "so it could never answer anything", "add a step")
 	}
 	if len(m.Steps) > maxSteps {
-		c.add(m.Origin.at(), fmt.Sprintf("the composition %q has %d steps", m.Name, len(m.Steps)), fmt.Sprintf("there may be %d", maxSteps), "make some of them a composition of their own")
+		c.add(m.Origin.at(), fmt.Sprintf("the composition %q has %d steps", m.Name, len(m.Steps)), fmt.Sprintf("there may be %d", maxSteps), "move some of them into a composition of their own")
 		return
 	}
 	c.bodyBytes(m.BodyBytes, m.Origin, fmt.Sprintf("the composition %q", m.Name))
@@ -259,7 +259,7 @@ func (e *Expr) findStep(name string) doc.Pos {
 // withoutItem says where item is known, for an expression that reads it elsewhere.
 func withoutItem(e Expression, p doc.Problem) doc.Problem {
 	if e.Scope&expr.Item == 0 && strings.Contains(p.What, ": 'item' is not known") {
-		p.Fix = "item is the element that a call is for: it is known beside each, in path, query, headers, body and else"
+		p.Fix = "item is the element that a call is for: it exists only with each, in path, query, headers, body and else"
 	}
 	return p
 }
@@ -275,7 +275,7 @@ func (g *graph) result() {
 		}
 	}
 	if r.Status != 0 && (r.Status < 200 || r.Status > 599) {
-		g.add(r.Pos, fmt.Sprintf("%d is no final status", r.Status), "", "write 200 to 599")
+		g.add(r.Pos, fmt.Sprintf("%d is not a final status", r.Status), "", "write 200 to 599")
 	}
 	if r.Body != nil && bodiless(r.Status) {
 		g.add(r.Pos, fmt.Sprintf("a response with status %d has no body", r.Status), "", "leave one of them out")
@@ -301,7 +301,7 @@ func (g *graph) shape(s *Step, readsItem bool) {
 	at := s.Origin.at()
 	if !isStepName(s.Name) {
 		g.rough = true
-		g.add(at, fmt.Sprintf("%q is no name of a step", s.Name), "expressions read it as steps.NAME", "write letters, digits, _ and -, beginning with a letter")
+		g.add(at, fmt.Sprintf("%q is not the name of a step", s.Name), "expressions read it as steps.NAME", "write letters, digits, _ and -, beginning with a letter")
 	}
 	g.method(s)
 	g.retry(s.Retry, s.Origin, false)
@@ -335,7 +335,7 @@ func (g *graph) method(s *Step) {
 		g.add(s.Body.Pos, fmt.Sprintf("the step %q sends a body with %s", s.Name, s.Method), "what such a body means is not defined, and servers drop or refuse it (RFC 9110 section 9.3.1)", "leave method out for POST, or write query")
 	}
 	if s.Retry != nil && s.Retry.Attempts > 0 && !safe {
-		g.add(at, fmt.Sprintf("the step %q would try a %s again", s.Name, s.Method), "it may have been carried out the first time", "remove retry")
+		g.add(at, fmt.Sprintf("the step %q would try a %s again", s.Name, s.Method), "it may already have taken effect", "remove retry")
 	}
 }
 
@@ -381,7 +381,7 @@ func (g *graph) target(s *Step) {
 			g.add(at, fmt.Sprintf("the step %q calls the gRPC service %q", s.Name, sv.Name), "a step sends and reads JSON", "call its HTTP form")
 		}
 		if s.Ref.Rest == "" && !g.rough {
-			g.add(s.Origin.at(), fmt.Sprintf("the step %q calls nobody", s.Name), "", "add `to:` with a backend")
+			g.add(s.Origin.at(), fmt.Sprintf("the step %q calls no backend", s.Name), "", "add `to:` with a backend")
 		}
 	}
 }

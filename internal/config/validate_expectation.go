@@ -24,7 +24,7 @@ func (c *validator) test(t *Test) {
 		c.add(at, fmt.Sprintf("the test expects the route %q, which does not exist", t.Route), "", suggest(t.Route, names, "write the key of a route as it stands there, or none"))
 	}
 	if t.Request.Listener != "" && c.listeners[t.Request.Listener] == nil && !c.unheard {
-		c.add(at, fmt.Sprintf("the test comes in by the listener %q, which does not exist", t.Request.Listener), knownWords(c.listenerNames()), suggest(t.Request.Listener, c.listenerNames(), ""))
+		c.add(at, fmt.Sprintf("the test uses the listener %q, which does not exist", t.Request.Listener), knownWords(c.listenerNames()), suggest(t.Request.Listener, c.listenerNames(), ""))
 	}
 	c.testRequest(t)
 }
@@ -39,7 +39,7 @@ func (c *validator) testRequest(t *Test) {
 	}
 	if t.Request.Client != "" {
 		if _, err := netip.ParseAddr(t.Request.Client); err != nil {
-			c.add(at, fmt.Sprintf("the test comes from %q, which is no address", t.Request.Client), "", "write an IP address, as 192.0.2.1")
+			c.add(at, fmt.Sprintf("the test comes from %q, which is not an address", t.Request.Client), "", "write an IP address, as 192.0.2.1")
 		}
 	}
 	if as := strings.TrimSpace(t.Request.As); strings.HasPrefix(as, "{") && !json.Valid([]byte(as)) {

@@ -74,26 +74,26 @@ func (e Expression) check(in captured, ps *doc.Problems) {
 		if body.read && !e.Bodies {
 			ps.Add(doc.Problem{
 				Pos: e.find(body.of + ".body"), What: fmt.Sprintf("%s reads the body of the %s", e.Field, body.of),
-				Why: "it is decided before the body has come", Fix: "decide by what the head, the path or the query says",
+				Why: "it is decided before the body has arrived", Fix: "decide by the head, the path or the query",
 			})
 		}
 	}
 	if e.Guards && reads.Auth && in.nobody {
 		ps.Add(doc.Problem{
-			Pos: e.find("auth"), What: fmt.Sprintf("%s asks who is calling, and the route %q authenticates nobody", e.Field, in.route),
-			Why: "so it would decide the same for everybody", Fix: "add `auth:` to the route, or leave auth out of the expression",
+			Pos: e.find("auth"), What: fmt.Sprintf("%s reads who is calling, but the route %q authenticates nobody", e.Field, in.route),
+			Why: "so it would decide the same for every caller", Fix: "add `auth:` to the route, or leave auth out of the expression",
 		})
 	}
 	if e.Guards && !e.Key && !e.Tried && reads.Auth && in.tried {
 		ps.Add(doc.Problem{
 			Pos: e.find("auth"), What: fmt.Sprintf("%s asks who is calling, and auth of the route %q is a dry run", e.Field, in.route),
-			Why: "callers of whom nothing is known pass that, and a condition could hold for them by accident", Fix: "write `dry_run: true` here too, or remove it from auth",
+			Why: "unauthenticated callers pass that, and a condition could be true for them by accident", Fix: "write `dry_run: true` here too, or remove it from auth",
 		})
 	}
 	if e.Key && in.anonymous && slices.Contains([]string{"auth.id", "auth.sub", "auth.iss", "auth.method"}, e.Source) {
 		ps.Add(doc.Problem{
 			Pos: e.find("auth"), Severity: doc.Warning, What: fmt.Sprintf("%s is empty for callers who are anonymous", e.Field),
-			Why: "what cannot be counted is refused, so none of them would pass", Fix: fmt.Sprintf("write `=%s != '' ? %s : client.ip`", e.Source, e.Source),
+			Why: "a request that cannot be counted is refused, so none of them would pass", Fix: fmt.Sprintf("write `=%s != '' ? %s : client.ip`", e.Source, e.Source),
 		})
 	}
 	e.captures(reads.Params, in, ps)
@@ -123,7 +123,7 @@ func (e Expression) captures(params []string, in captured, ps *doc.Problems) {
 		if slices.Contains(in.names, name) {
 			continue
 		}
-		fix := fmt.Sprintf("write {%s} where it stands in the path or host, or has(path.%s) where it need not be there", name, name)
+		fix := fmt.Sprintf("write {%s} where it stands in the path or host, or has(path.%s) where it may be absent", name, name)
 		ps.Add(doc.Problem{
 			Pos: e.find("path." + name), What: fmt.Sprintf("path.%s is never there", name),
 			Why: fmt.Sprintf("the route %q captures %s", in.route, listed(in.names)), Fix: suggest(name, in.names, fix),

@@ -33,7 +33,7 @@ func (c *validator) listening() {
 		}
 		c.listeners[l.Name] = l
 		if sockets[l.Socket] == nil {
-			c.add(l.Origin.at(), fmt.Sprintf("the listener %q stands on the socket %q, which does not exist", l.Name, l.Socket), "", "declare the socket")
+			c.add(l.Origin.at(), fmt.Sprintf("the listener %q is on the socket %q, which does not exist", l.Name, l.Socket), "", "declare the socket")
 		}
 		c.listener(l)
 	}
@@ -51,7 +51,7 @@ func (c *validator) oneAddress() {
 	for i, s := range c.c.Sockets {
 		for _, first := range c.c.Sockets[:i] {
 			if s.Name != first.Name && sameBind(s.Address, first.Address) && c.c.datagrams(s.Name) == c.c.datagrams(first.Name) {
-				c.add(s.Origin.at(), fmt.Sprintf("the sockets %q and %q have one address", first.Name, s.Name), "", "give each its own")
+				c.add(s.Origin.at(), fmt.Sprintf("the sockets %q and %q have the same address", first.Name, s.Name), "", "give each its own")
 			}
 		}
 	}
@@ -70,15 +70,15 @@ func (c *validator) listener(l *Listener) {
 	case (l.Protocol == HTTPS || l.Protocol == TLS) && l.TLS == nil:
 		c.add(at, fmt.Sprintf("the listener %q speaks %s but has no tls", l.Name, l.Protocol), "", "add `tls:` with a certificate and its key, as `cert: /etc/weir/tls.crt` and `key: /etc/weir/tls.key`")
 	case l.Protocol != HTTPS && l.Protocol != TLS && l.TLS != nil:
-		c.add(at, fmt.Sprintf("the listener %q has tls but speaks %s", l.Name, l.Protocol), "what it serves would be taken for secret and is not", "write the protocol HTTPS, or remove tls")
+		c.add(at, fmt.Sprintf("the listener %q has tls but speaks %s", l.Name, l.Protocol), "its traffic would seem encrypted but is not", "write the protocol HTTPS, or remove tls")
 	case l.Protocol == HTTPS && l.TLS.Passthrough:
-		c.add(at, fmt.Sprintf("the listener %q cannot serve HTTPS and pass TLS through", l.Name), "what passes through stays closed to Weir", "write the protocol TLS and lead it on by a stream, or name certificates")
+		c.add(at, fmt.Sprintf("the listener %q cannot serve HTTPS and pass TLS through", l.Name), "Weir cannot read TLS that it passes through", "write the protocol TLS and forward it with a stream, or name certificates")
 	case l.TLS != nil && !l.TLS.Passthrough && len(l.TLS.Certificates) == 0:
 		c.add(at, fmt.Sprintf("the listener %q has tls without a certificate", l.Name), "", "name at least one certificate with its key")
 	case l.TLS != nil && l.TLS.Client != NoClientAuth && l.TLS.ClientCA == nil:
-		c.add(at, fmt.Sprintf("the listener %q asks clients for a certificate, but of nobody", l.Name), "nobody's would count, and none is let in unseen", "add `client_ca: /etc/weir/clients.crt` to its tls")
+		c.add(at, fmt.Sprintf("the listener %q asks clients for a certificate, but no client_ca says whose", l.Name), "no certificate would be accepted", "add `client_ca: /etc/weir/clients.crt` to its tls")
 	case l.TLS != nil && l.TLS.MinVersion == tls.VersionTLS13 && len(l.TLS.Ciphers) > 0:
-		c.add(at, fmt.Sprintf("the listener %q chooses ciphers of TLS 1.2, which it does not speak", l.Name), "its min_version is 1.3, whose cipher suites are fixed", "remove ciphers")
+		c.add(at, fmt.Sprintf("the listener %q chooses ciphers of TLS 1.2, which it does not use", l.Name), "its min_version is 1.3, whose cipher suites are fixed", "remove ciphers")
 	}
 	c.announced(l)
 	if l.Hostname == "" {
@@ -106,7 +106,7 @@ func (c *validator) announced(l *Listener) {
 	case l.Protocol == UDP:
 		c.add(at, fmt.Sprintf("the listener %q takes the PROXY protocol over UDP", l.Name), "it is for connections", "remove proxy_protocol")
 	case l.Announced.By != nil && len(l.Announced.By) == 0, l.Announced.By == nil && len(c.c.TrustedProxies) == 0 && !strings.HasPrefix(address, "unix:"):
-		c.add(at, fmt.Sprintf("the listener %q takes the PROXY protocol of nobody", l.Name), "a header of anybody could say anything, so that every connection would be closed", "write `proxy_protocol: {trust: 10.0.0.0/8}` with the addresses of the proxies, or name them under the top level's trust")
+		c.add(at, fmt.Sprintf("the listener %q takes the PROXY protocol from nobody", l.Name), "anybody could forge the header, so every connection would be closed", "write `proxy_protocol: {trust: 10.0.0.0/8}` with the addresses of the proxies, or name them under the top level's trust")
 	}
 }
 
@@ -205,7 +205,7 @@ func (c *validator) admin() {
 	}
 	for _, s := range c.c.Sockets {
 		if sameBind(s.Address, a.Address) && !c.c.datagrams(s.Name) {
-			c.add(a.Origin.at(), fmt.Sprintf("the admin API and the socket %q have one address", s.Name), "", "give the admin API a port of its own")
+			c.add(a.Origin.at(), fmt.Sprintf("the admin API and the socket %q have the same address", s.Name), "", "give the admin API a port of its own")
 		}
 	}
 }

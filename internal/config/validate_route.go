@@ -133,7 +133,7 @@ func (c *validator) hosts(r *Route) []string {
 			continue
 		}
 		if seen[host.Shape()] {
-			c.add(r.Origin.at(), fmt.Sprintf("the host %q stands twice on the route %q", h, r.Name), "", "remove one")
+			c.add(r.Origin.at(), fmt.Sprintf("the host %q appears twice on the route %q", h, r.Name), "", "remove one")
 		}
 		seen[host.Shape()] = true
 		if host.Param != "" {
@@ -146,7 +146,7 @@ func (c *validator) hosts(r *Route) []string {
 func (c *validator) match(m *Match, r *Route, hostParams []string) {
 	at := m.Origin.at()
 	if m.Method != "" && !isToken(m.Method) {
-		c.add(at, fmt.Sprintf("%q is no method", m.Method), "", "write it in capitals, as GET")
+		c.add(at, fmt.Sprintf("%q is not a method", m.Method), "", "write it in capitals, as GET")
 	}
 	c.path(m, r, hostParams)
 	c.fields("header", m.Headers, at, true)
@@ -194,12 +194,12 @@ func (c *validator) habits(p pattern.Path, r *Route, at doc.Pos) {
 		if name, ok := strings.CutPrefix(s.Prefix, ":"); ok && s.Kind == pattern.Literal && pattern.IsName(name) {
 			c.ps.Add(doc.Problem{
 				Pos: at, Severity: doc.Warning, What: fmt.Sprintf("the segment %q of the route %q is literal text", s.Prefix, r.Name),
-				Why: "other routers take it for a parameter", Fix: fmt.Sprintf("write {%s} if it is one", name),
+				Why: "other routers read it as a parameter", Fix: fmt.Sprintf("write {%s} if it is one", name),
 			})
 		}
 		path, err := httpx.NormalizePath("/" + s.Prefix + "x" + s.Suffix)
 		if err == nil && path.EncodedSlash && !r.EncodedSlash {
-			c.add(at, fmt.Sprintf("the route %q has an encoded slash or backslash or a ; in its path", r.Name), "such paths are refused, for servers disagree on what they mean", "add `encoded_slash: true` if the backend is known to keep them apart")
+			c.add(at, fmt.Sprintf("the route %q has an encoded slash or backslash or a ; in its path", r.Name), "such paths are refused, because servers disagree on what they mean", "add `encoded_slash: true` if the backend is known to keep them apart")
 		}
 	}
 }
@@ -214,7 +214,7 @@ func (c *validator) fields(what string, fields []FieldMatch, at doc.Pos, token b
 		}
 		switch {
 		case name == "" || token && !isToken(name):
-			c.add(at, fmt.Sprintf("%q is no name of a %s", f.Name, what), "", "write letters, digits and hyphens, as x-beta")
+			c.add(at, fmt.Sprintf("%q is not the name of a %s", f.Name, what), "", "write letters, digits and hyphens, as x-beta")
 		case seen[name]:
 			c.add(at, fmt.Sprintf("the %s %q is matched twice", what, f.Name), "both would have to hold", "keep one, or write one expression")
 		}

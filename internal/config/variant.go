@@ -111,7 +111,7 @@ func (l *loader) use(r *Route, made *variant, fields []inherited, c captures, ps
 		}
 		if t.path != nil {
 			if rewrites {
-				ps.Add(doc.Problem{Pos: t.path.Pos, What: "the path to send is said in two ways, by the backend's URL and by strip or rewrite", Fix: "keep one of them"})
+				ps.Add(doc.Problem{Pos: t.path.Pos, What: "the path to send is given twice, by the backend's URL and by strip or rewrite", Fix: "keep one of them"})
 				return false
 			}
 			fields = append(fields, inherited{Entry: doc.Entry{Key: "rewrite", KeyPos: t.path.Pos, Value: t.path}})
@@ -147,9 +147,9 @@ func weigh(r *Route, variants []variant, to *doc.Node, ps *doc.Problems) {
 	for i, v := range variants {
 		switch {
 		case v.When != nil && v.Share != nil:
-			ps.Add(doc.Problem{Pos: v.pos, What: "the variant has both when and share", Why: "the first when that holds is taken whole, before any share", Fix: "keep one of them"})
+			ps.Add(doc.Problem{Pos: v.pos, What: "the variant has both when and share", Why: "the first when that is true takes the request, before any share", Fix: "keep one of them"})
 		case v.Sticky != nil && v.Share == nil:
-			ps.Add(doc.Problem{Pos: v.Sticky.Pos, What: "sticky stands where there is no share", Why: "it keeps a client on its share", Fix: "move it beside share, or remove it"})
+			ps.Add(doc.Problem{Pos: v.Sticky.Pos, What: "sticky stands where there is not a share", Why: "it keeps a client on its share", Fix: "move it beside share, or remove it"})
 			if v.plain() {
 				plain = i
 			}
@@ -164,13 +164,13 @@ func weigh(r *Route, variants []variant, to *doc.Node, ps *doc.Problems) {
 	}
 	switch {
 	case sum > 100:
-		ps.Add(doc.Problem{Pos: to.Pos, What: fmt.Sprintf("the shares sum up to %d%%", sum), Fix: "make them 100% or less; the plain variant gets the rest"})
+		ps.Add(doc.Problem{Pos: to.Pos, What: fmt.Sprintf("the shares add up to %d%%", sum), Fix: "make them 100% or less; the plain variant gets the rest"})
 	case plain < 0 && sum == 0:
-		ps.Add(doc.Problem{Pos: to.Pos, What: "nothing answers the requests for which no when holds", Fix: "add a plain variant: a backend without when and share, as the last line `- http://users:8080`"})
+		ps.Add(doc.Problem{Pos: to.Pos, What: "nothing answers the requests for which no when is true", Fix: "add a plain variant: a backend without when and share, as the last line `- http://users:8080`"})
 	case plain < 0 && sum < 100:
-		ps.Add(doc.Problem{Pos: to.Pos, What: fmt.Sprintf("the shares sum up to %d%%, and nothing gets the other %d%%", sum, 100-sum), Fix: "add a plain variant, or make the shares sum up to 100%"})
+		ps.Add(doc.Problem{Pos: to.Pos, What: fmt.Sprintf("the shares add up to %d%%, and nothing gets the other %d%%", sum, 100-sum), Fix: "add a plain variant, or make the shares add up to 100%"})
 	case plain >= 0 && sum == 100:
-		ps.Add(doc.Problem{Pos: variants[plain].pos, What: "the plain variant gets nothing", Why: "the shares of the others sum up to 100%", Fix: "lower a share, or remove the plain variant"})
+		ps.Add(doc.Problem{Pos: variants[plain].pos, What: "the plain variant gets nothing", Why: "the shares of the others add up to 100%", Fix: "lower a share, or remove the plain variant"})
 	}
 	for i, v := range variants {
 		switch {
@@ -190,7 +190,7 @@ func stick(r *Route, v variant, ps *doc.Problems) {
 	case r.Sticky == nil:
 		r.Sticky = v.Sticky
 	case r.Sticky.Source != v.Sticky.Source:
-		ps.Add(doc.Problem{Pos: v.Sticky.Pos, What: fmt.Sprintf("a second sticky key %q", v.Sticky.Source), Why: fmt.Sprintf("all shares of a route are dealt by one key, and %q stands at %s", r.Sticky.Source, r.Sticky.Pos), Fix: "write it once"})
+		ps.Add(doc.Problem{Pos: v.Sticky.Pos, What: fmt.Sprintf("a second sticky key %q", v.Sticky.Source), Why: fmt.Sprintf("all shares of a route use the same key, and %q stands at %s", r.Sticky.Source, r.Sticky.Pos), Fix: "write it once"})
 	}
 }
 
@@ -216,7 +216,7 @@ func (l *loader) longBackend(r *Route, form longBackendForm, c captures, ps *doc
 	fields := inherit(unlist(form.Filters, ps), nil)
 	for _, f := range fields {
 		if kind, ok := l.v.filter(f.Key); ok && !kind.PerBackend {
-			ps.Add(doc.Problem{Pos: f.KeyPos, What: fmt.Sprintf("%q cannot stand on one backend", f.Key), Why: "a guard stands on the route, so that no backend is reached past it", Fix: "move it up to the route"})
+			ps.Add(doc.Problem{Pos: f.KeyPos, What: fmt.Sprintf("%q cannot be on one backend", f.Key), Why: "a guard belongs to the route, so that no backend can be reached without it", Fix: "move it up to the route"})
 		}
 	}
 	if form.Use != nil {
@@ -225,7 +225,7 @@ func (l *loader) longBackend(r *Route, form longBackendForm, c captures, ps *doc
 			return
 		}
 		if t.path != nil || t.answer.Key != "" {
-			ps.Add(doc.Problem{Pos: form.Use.Pos, What: fmt.Sprintf("%q is the short form of a backend and a filter", form.Use.Value), Why: "the long form has no short forms in it", Fix: "write the filter under filters: and the rest under use:"})
+			ps.Add(doc.Problem{Pos: form.Use.Pos, What: fmt.Sprintf("%q is the short form of a backend and a filter", form.Use.Value), Why: "the long form cannot contain short forms", Fix: "write the filter under filters: and the rest under use:"})
 			return
 		}
 		b.Ref = t.ref

@@ -160,7 +160,7 @@ func startExample(t *testing.T, name string, moved ...string) *shop {
 	g := weirtest.Start(t, config)
 	s := &shop{binary: weirtest.Binary(t), hosts: map[string]string{"localhost:8081": g.Admin}, paths: strings.NewReplacer(back...)}
 	for name, address := range s.sockets(t) {
-		if name == ":8080" {
+		if name == "127.0.0.1:8080" {
 			s.hosts["localhost:8080"] = address
 		}
 	}

@@ -23,7 +23,7 @@ func TestMistakesAreToldWithTheirFix(t *testing.T) {
 		"jwt: https://id.example.com/":                                                `"audience" is missing`,
 		"jwt: https://id.example.com/\naudience: ''":                                  "audience names nobody",
 		"jwt: https://id.example.com/\naudience: []":                                  "audience names nobody",
-		"jwt: id.example.com\naudience: shop":                                         "is no URL to call",
+		"jwt: id.example.com\naudience: shop":                                         "is not a URL that can be called",
 		"jwt: http://id.example.com/\naudience: shop":                                 "would come unencrypted",
 		"jwt: https://id.example.com/?a=b\naudience: shop":                            "the issuer has a query",
 		"jwt: https://u:p@id.example.com/\naudience: shop":                            "user name or password",

@@ -95,7 +95,7 @@ func readDiscovery(body []byte, issuer string, from *url.URL) (*url.URL, error) 
 	u, err := url.Parse(uri.Text())
 	switch {
 	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.User != nil || u.Fragment != "":
-		return nil, fmt.Errorf("its jwks_uri is %s, which is no URL to call", shorten(uri.Text()))
+		return nil, fmt.Errorf("its jwks_uri is %s, which is not a URL that can be called", shorten(uri.Text()))
 	case u.Scheme == "http" && (from.Scheme == "https" || u.Host != from.Host):
 		return nil, fmt.Errorf("its jwks_uri is %s, which is not encrypted", shorten(uri.Text()))
 	}

@@ -97,9 +97,9 @@ func TestWhatAnIssuerMayNotSay(t *testing.T) {
 		"another issuer":            {discovery: func(u string) string { return `{"issuer":"` + u + `/x","jwks_uri":"` + u + `/keys"}` }, want: "it is of the issuer"},
 		"no issuer":                 {discovery: func(u string) string { return `{"jwks_uri":"` + u + `/keys"}` }, want: "it is of the issuer"},
 		"two issuers":               {discovery: func(u string) string { return `{"issuer":"x","issuer":"` + u + `","jwks_uri":"` + u + `/keys"}` }, want: "twice"},
-		"no keys":                   {discovery: func(u string) string { return `{"issuer":"` + u + `"}` }, want: "no URL to call"},
-		"a file":                    {discovery: func(u string) string { return `{"issuer":"` + u + `","jwks_uri":"file:///etc/passwd"}` }, want: "no URL to call"},
-		"a user in the URL":         {discovery: func(u string) string { return `{"issuer":"` + u + `","jwks_uri":"http://a:b@` + u[7:] + `/keys"}` }, want: "no URL to call"},
+		"no keys":                   {discovery: func(u string) string { return `{"issuer":"` + u + `"}` }, want: "not a URL that can be called"},
+		"a file":                    {discovery: func(u string) string { return `{"issuer":"` + u + `","jwks_uri":"file:///etc/passwd"}` }, want: "not a URL that can be called"},
+		"a user in the URL":         {discovery: func(u string) string { return `{"issuer":"` + u + `","jwks_uri":"http://a:b@` + u[7:] + `/keys"}` }, want: "not a URL that can be called"},
 		"another address, in clear": {discovery: func(u string) string { return `{"issuer":"` + u + `","jwks_uri":"http://` + address + `/keys"}` }, want: "not encrypted"},
 		"an address inside": {discovery: func(u string) string {
 			return `{"issuer":"` + u + `","jwks_uri":"https://localhost:` + address[strings.LastIndexByte(address, ':')+1:] + `/keys"}`

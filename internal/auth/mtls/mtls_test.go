@@ -57,7 +57,7 @@ func certificate(t *testing.T, names ...string) *x509.Certificate {
 func TestACertificateThatNobodyAsksForIsWarnedOf(t *testing.T) {
 	const rest = "\nauth: { mesh: { mtls: any } }\nroutes: { GET /: http://a:1 }\n"
 	for listen, want := range map[string]string{
-		"listen: :8080": `weir.yaml:2:9: warning: nobody passes by auth "mesh"; no listener asks clients for a certificate; write ` + "`client_ca` in the `tls` of a listener",
+		"listen: :8080": `weir.yaml:2:9: warning: no caller can pass auth "mesh"; no listener asks clients for a certificate; write ` + "`client_ca` in the `tls` of a listener",
 		"listen: { a: { address: :8443, tls: { cert: a.crt, key: a.key } } }":                                     "asks clients for",
 		"listen: { a: { address: :8443, tls: { cert: a.crt, key: a.key, client_ca: c.crt, client: optional } } }": "",
 		"listen: [:8080, { address: :8443, tls: { cert: a.crt, key: a.key, client_ca: c.crt } }]":                 "",

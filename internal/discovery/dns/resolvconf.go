@@ -21,7 +21,7 @@ const (
 	mostAttempts    = 5
 	defaultTimeout  = 2 * time.Second
 	defaultAttempts = 2
-	// mostDomains limits the search domains: each costs a question.
+	// mostDomains limits the search domains: each costs a query.
 	mostDomains = 32
 )
 

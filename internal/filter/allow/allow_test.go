@@ -162,7 +162,7 @@ func TestConditionsAreCheckedWithTheirRoute(t *testing.T) {
 	auth := config.Kind{Name: "auth", Order: int(filter.StageAuth), Identifies: true, New: func() any { return new(string) }}
 	vocabulary := config.Vocabulary{Filters: []config.Kind{allow.Definition().Kind(), auth}}
 	for text, want := range map[string]string{
-		`allow: =auth.has('a')`:                                   `test.yaml:4:13: allow asks who is calling, and the route "GET /{id}" authenticates nobody`,
+		`allow: =auth.has('a')`:                                   `test.yaml:4:13: allow reads who is calling, but the route "GET /{id}" authenticates nobody`,
 		"allow: =auth.has('a')\n    auth: customer":               ``,
 		`allow: =path.ib == '1'`:                                  `test.yaml:4:13: path.ib is never there; the route "GET /{id}" captures {id}; did you mean "id"?`,
 		`allow: =path.id`:                                         `test.yaml:4:17: allow: must be true or false, this is a string`,

@@ -103,7 +103,7 @@ func TestADryRunIsWrittenOnItsRoute(t *testing.T) {
 	for _, d := range []filter.Definition{auth.Definition(), allow.Definition(), limit.Definition(), respond.Definition()} {
 		vocabulary.Filters = append(vocabulary.Filters, d.Kind())
 	}
-	const warned = `test.yaml:9:5: warning: the route "GET /" lets everybody pass; its auth is a dry run, which logs whom it would have refused; remove dry_run when the log shows what you expect`
+	const warned = `test.yaml:9:5: warning: the route "GET /" lets everybody pass; its auth is a dry run, which logs the callers it would have refused; remove dry_run when the log shows what you expect`
 	for name, c := range map[string]struct {
 		defaults, route string
 		want            []string

@@ -70,7 +70,7 @@ func (*Config) DocSchema() *doc.Schema {
 func (c *Config) validate() error {
 	switch i := slices.IndexFunc(c.Vary, func(name string) bool { return !httpguts.ValidHeaderFieldName(name) }); {
 	case i >= 0:
-		return fmt.Errorf("vary: %q is no name of a field", c.Vary[i])
+		return fmt.Errorf("vary: %q is not the name of a field", c.Vary[i])
 	case c.Body < 1 || c.Body > mostBody:
 		return fmt.Errorf("body: %v is not from 1 to %v", c.Body, mostBody)
 	case c.Wait <= 0:

@@ -127,7 +127,7 @@ func names(what string, list []string) (string, error) {
 		case name == "*" && len(list) > 1:
 			return "", fmt.Errorf("* among other %ss: it already means all of them", what)
 		case !httpx.IsToken(name):
-			return "", fmt.Errorf("%q is no name of a %s", name, what)
+			return "", fmt.Errorf("%q is not the name of a %s", name, what)
 		}
 	}
 	return strings.Join(list, ", "), nil

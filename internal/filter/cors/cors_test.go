@@ -222,7 +222,7 @@ func TestMistakesAreTold(t *testing.T) {
 		`"https://shop.dev:x"`:                   `no valid host`,
 		`"https://"`:                             `no valid host`,
 		`{ origins: "*", methods: [GET, "*"] }`:  `* among other methods`,
-		`{ origins: "*", headers: ["a b"] }`:     `"a b" is no name of a header`,
+		`{ origins: "*", headers: ["a b"] }`:     `"a b" is not the name of a header`,
 		`{ origins: "*", max_age: -1s }`:         `max_age`,
 		`{ origins: "*", credentials: true }`:    `credentials do not go with an origin of *`,
 		`{ origins: https://a.dev, maxage: 1s }`: `did you mean "max_age"?`,

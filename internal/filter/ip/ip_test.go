@@ -134,11 +134,11 @@ func TestMistakesAreTold(t *testing.T) {
 		`{ allow: [] }`:           `the list of who may pass is empty`,
 		`{ }`:                     `ip names no range of addresses`,
 		`{ deny: [] }`:            `ip names no range of addresses`,
-		`office`:                  `"office" is no range of addresses`,
+		`office`:                  `"office" is not a range of addresses`,
 		`10.0.0.1/8`:              `10.0.0.1/8 has bits beyond its length; write 10.0.0.0/8 for the range, or 10.0.0.1 for the one address`,
-		`"fe80::1%eth0"`:          `is no range of addresses`,
+		`"fe80::1%eth0"`:          `is not a range of addresses`,
 		`{ alow: 10.0.0.0/8 }`:    `did you mean "allow"?`,
-		`[10.0.0.0/8, 300.0.0.0]`: `"300.0.0.0" is no range of addresses`,
+		`[10.0.0.0/8, 300.0.0.0]`: `"300.0.0.0" is not a range of addresses`,
 	} {
 		_, problems := decode(t, text)
 		if len(problems) == 0 || !strings.Contains(problems[0].String(), want) {

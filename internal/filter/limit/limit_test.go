@@ -530,7 +530,7 @@ func TestMistakesInExpressionsAreToldWhereTheyStand(t *testing.T) {
 	for text, want := range map[string]string{
 		`50/s per clint.ip`:                       `test.yaml:4:21: per: 'clint' is not a known name; did you mean 'client'?`,
 		`"50/s per request.headers"`:              `test.yaml:4:29: per: must be text`,
-		`50/s per auth.id`:                        `test.yaml:4:21: per asks who is calling, and the route "GET /" authenticates nobody`,
+		`50/s per auth.id`:                        `test.yaml:4:21: per reads who is calling, but the route "GET /" authenticates nobody`,
 		`{ rate: 50/s, cost: =client.ip }`:        `test.yaml:4:39: cost: must be a whole number, this is a string`,
 		`{ rate: 50/s, per: =request.body.id }`:   `test.yaml:4:32: per reads the body of the request`,
 		`{ plans: { a: 1/s }, plan: =path.plan }`: `test.yaml:4:40: path.plan is never there`,
@@ -558,7 +558,7 @@ func TestAKeyThatAnonymousCallersLackIsWarnedOf(t *testing.T) {
 			}{}
 		}}},
 	}
-	const warning = "test.yaml:6:21: warning: per is empty for callers who are anonymous; what cannot be counted is refused, so none of them would pass; write `=auth.id != '' ? auth.id : client.ip`"
+	const warning = "test.yaml:6:21: warning: per is empty for callers who are anonymous; a request that cannot be counted is refused, so none of them would pass; write `=auth.id != '' ? auth.id : client.ip`"
 	for text, want := range map[string]string{
 		"auth: k | anonymous\n    limit: 50/s per auth.id":                                    warning,
 		"auth: k\n    limit: 50/s per auth.id":                                                "",

@@ -182,7 +182,7 @@ func (c *Config) build() (*answer, error) {
 		}
 	}
 	if a.status < 200 || a.status > 599 {
-		return nil, fmt.Errorf("%d is no final status; it is between 200 and 599", a.status)
+		return nil, fmt.Errorf("%d is not a final status; it is between 200 and 599", a.status)
 	}
 	if bodiless(a.status) && (a.body != "" || c.computes()) {
 		return nil, fmt.Errorf("a response with status %d has no body; leave one of them out", a.status)
@@ -242,7 +242,7 @@ func bodiless(status int) bool {
 func checkField(name, value string) error {
 	switch canonical := http.CanonicalHeaderKey(name); {
 	case !httpx.IsToken(name):
-		return fmt.Errorf("%q is no name of a field", name)
+		return fmt.Errorf("%q is not the name of a field", name)
 	case slices.Contains([]string{"Content-Length", "Transfer-Encoding", "Connection", "Trailer", "Upgrade"}, canonical):
 		return fmt.Errorf("%s cannot be set: the gateway writes it", canonical)
 	case strings.ContainsFunc(value, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }):

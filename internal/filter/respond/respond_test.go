@@ -137,11 +137,11 @@ func TestAnAmbiguousQueryIsTheClientsFault(t *testing.T) {
 func TestMistakesAreTold(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
-		`99`:                                 `99 is no final status`,
-		`101`:                                `101 is no final status`,
+		`99`:                                 `99 is not a final status`,
+		`101`:                                `101 is not a final status`,
 		`{ status: 204, body: a }`:           `a response with status 204 has no body`,
 		`{ headers: { Content-Length: 3 } }`: `Content-Length cannot be set`,
-		`{ headers: { "X A": b } }`:          `"X A" is no name of a field`,
+		`{ headers: { "X A": b } }`:          `"X A" is not the name of a field`,
 		`{ headers: { X-A: "a\nb" } }`:       `holds a line break`,
 		`[1]`:                                `respond is a list here`,
 		`{ staus: 200 }`:                     `did you mean "status"?`,

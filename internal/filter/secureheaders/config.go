@@ -140,7 +140,7 @@ func (c *Config) checkHidden() error {
 		switch canonical := http.CanonicalHeaderKey(name); {
 		case name == none && len(c.Hide) == 1:
 		case !httpx.IsToken(name):
-			return fmt.Errorf("%q is no name of a field", name)
+			return fmt.Errorf("%q is not the name of a field", name)
 		case !strings.HasPrefix(canonical, "X-") && !slices.Contains([]string{"Server", "Via"}, canonical):
 			return fmt.Errorf("%s cannot be hidden here: it may be more than a backend's name for itself; `headers` removes any field", canonical)
 		}

@@ -97,7 +97,7 @@ func TestMistakesAreTold(t *testing.T) {
 		`{ frame: sameorigin }`:     `frame is "sameorigin"; it is deny, same-origin or none`,
 		`{ content: "a\nb" }`:       `the value of Content-Security-Policy begins or ends with a blank, or holds a control character`,
 		`{ hide: Content-Type }`:    `Content-Type cannot be hidden here`,
-		`{ hide: [Server, "X Y"] }`: `"X Y" is no name of a field`,
+		`{ hide: [Server, "X Y"] }`: `"X Y" is not the name of a field`,
 		`{ csp: x }`:                `unknown key "csp"`,
 	} {
 		_, problems := decode(t, text)

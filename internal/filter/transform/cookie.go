@@ -85,7 +85,7 @@ func (c *Cookies) problems(n *doc.Node, side string, attributes map[string]Cooki
 	var list []doc.Problem
 	name := func(name string, pos doc.Pos) {
 		if !httpguts.ValidHeaderFieldName(name) { // both are tokens
-			list = append(list, doc.Problem{Pos: pos, What: fmt.Sprintf("%q is no name of a cookie of the %s", name, side), Why: "it is made of letters, digits and !#$%&'*+-.^_`|~"})
+			list = append(list, doc.Problem{Pos: pos, What: fmt.Sprintf("%q is not the name of a cookie of the %s", name, side), Why: "it is made of letters, digits and !#$%&'*+-.^_`|~"})
 		}
 	}
 	for i, removed := range c.Remove {
@@ -135,7 +135,7 @@ func (a CookieAttributes) problems(of string, e doc.Entry) []doc.Problem {
 		add("path", fmt.Sprintf("%q is no path", a.Path), "", "for example `path: /`")
 	}
 	if a.Domain != "" && a.Domain != noDomain && !httpguts.ValidHostHeader(a.Domain) || strings.Contains(a.Domain, ";") {
-		add("domain", fmt.Sprintf("%q is no domain", a.Domain), "", "for example `domain: shop.dev`, or none")
+		add("domain", fmt.Sprintf("%q is not a domain", a.Domain), "", "for example `domain: shop.dev`, or none")
 	}
 	if a.TTL < 0 || a.TTL > mostTTL || a.TTL%time.Second != 0 {
 		add("ttl", fmt.Sprintf("the ttl is %s", a.TTL), "browsers count whole seconds, and keep none for longer than 400 days", "for example `ttl: 1h`")

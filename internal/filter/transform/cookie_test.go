@@ -96,14 +96,14 @@ func TestNoValueOfACookieBecomesAnother(t *testing.T) {
 func TestMistakesInCookiesAreTold(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
-		`request: { cookies: { remove: "a b" } }`:                                                        `"a b" is no name of a cookie of the request`,
-		`response: { cookies: { rename: { a: "b;" } } }`:                                                 `"b;" is no name of a cookie of the response`,
+		`request: { cookies: { remove: "a b" } }`:                                                        `"a b" is not the name of a cookie of the request`,
+		`response: { cookies: { rename: { a: "b;" } } }`:                                                 `"b;" is not the name of a cookie of the response`,
 		`request: { cookies: { set: { a: "x; y" } } }`:                                                   `no cookie can have the value "x; y"`,
 		`request: { cookies: { set: { a: [x, y] } } }`:                                                   `the cookie "a" has two values`,
 		`request: { cookies: { attributes: { a: { path: / } } } }`:                                       `unknown key "attributes"`,
 		`response: { cookies: { attributes: { a: {} } } }`:                                               `the cookie a: nothing is said`,
 		`response: { cookies: { attributes: { a: { path: app } } } }`:                                    `the cookie a: "app" is no path`,
-		`response: { cookies: { attributes: { a: { domain: "a; b" } } } }`:                               `the cookie a: "a; b" is no domain`,
+		`response: { cookies: { attributes: { a: { domain: "a; b" } } } }`:                               `the cookie a: "a; b" is not a domain`,
 		`response: { cookies: { attributes: { a: { ttl: 500ms } } } }`:                                   `the cookie a: the ttl is 500ms`,
 		`response: { cookies: { attributes: { a: { same_site: no } } } }`:                                `the cookie a: same_site is "no"`,
 		`response: { cookies: { attributes: { a: { same_site: none, secure: false } } } }`:               `the cookie a: same_site is none without secure`,

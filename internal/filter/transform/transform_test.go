@@ -647,7 +647,7 @@ func TestMistakesOfStepsAreToldWhereTheyStand(t *testing.T) {
 		`transform: { response: { set: { a: =auth.sup } } }`:                                    `test.yaml:10:70: set: 'auth' has no field 'sup'`,
 		`cache: 30s, transform: { response: { set: { a: =client.ip } } }`:                       `test.yaml:10:78: the transform of the step "a" reads who is calling`,
 		`cache: 30s, transform: { response: { set: { a: =auth.sub } } }`:                        ``,
-		`cache: { ttl: 30s, shared: true }, transform: { response: { set: { a: =auth.sub } } }`: `reads who is calling, and what it gives is kept for others`,
+		`cache: { ttl: 30s, shared: true }, transform: { response: { set: { a: =auth.sub } } }`: `reads who is calling, and its result is kept for other callers`,
 		`transform: { request: { headers: { X-Key: "${env:ADMIN}" } } }`:                        `may not reach the secret "env:ADMIN"`,
 		`transform: { request: { cookies: { set: { key: "${env:ADMIN}" } } } }`:                 `may not reach the secret "env:ADMIN"`,
 		`transform: { response: { read: { xml: { root: r, lists: a.b } } } }`:                   ``,
