@@ -74,7 +74,7 @@ func TestWhereTestsCannotBeAddedNothingIsWritten(t *testing.T) {
 	for text, want := range map[string]string{
 		"tests: [{ request: GET /, status: 404 }]\n": "brackets",
 		"tests: []\n":           "holds no list",
-		"{ listen: ':8080' }\n": "in a layout that tests cannot be added to",
+		"{ listen: ':8080' }\n": "has a layout that tests cannot be added to",
 		"routes: {\n":           "cannot be read",
 	} {
 		if out, err := config.AddTests(config.Source{Path: "weir.yaml", Data: []byte(text)}, further()); err == nil || !strings.Contains(err.Error(), want) {

@@ -32,13 +32,13 @@ func TestReplacedAddressesAreHeldToTheSameRules(t *testing.T) {
 		"admin off":                     {"off", []string{":1", ":2"}, ""},
 		"open admin without a token":    {":9", nil, "--admin: the admin API listens on :9 without a token"},
 		"admin on no address":           {"9", nil, `--admin: the admin API cannot listen on "9"; a port alone is ambiguous`},
-		"admin where a socket is":       {"127.0.0.1:7", []string{"127.0.0.1:7"}, `the admin API and the socket ":8080" have one address`},
+		"admin where a socket is":       {"127.0.0.1:7", []string{"127.0.0.1:7"}, `the admin API and the socket ":8080" have the same address`},
 		"admin where UDP is":            {"127.0.0.1:7", []string{":1", ":2", "127.0.0.1:7"}, ""},
 		"a socket on no address":        {"off", []string{"8080"}, `--listen: "8080" cannot be listened on`},
-		"two sockets on one":            {"off", []string{":7", ":7"}, `--listen: the sockets ":8080" and ":8090" have one address`},
+		"two sockets on one":            {"off", []string{":7", ":7"}, `--listen: the sockets ":8080" and ":8090" have the same address`},
 		"TCP and UDP on one":            {"off", []string{":7", ":8", ":7"}, ""},
 		"free ports are never the same": {"127.0.0.1:0", []string{"127.0.0.1:0", "127.0.0.1:0"}, ""},
-		"two Unix sockets on one":       {"unix:/a", []string{"unix:/a"}, `the admin API and the socket ":8080" have one address`},
+		"two Unix sockets on one":       {"unix:/a", []string{"unix:/a"}, `the admin API and the socket ":8080" have the same address`},
 	} {
 		got := lines(bound(t, c.admin, c.sockets...))
 		if c.want == "" && got != "" || !strings.Contains(got, c.want) {

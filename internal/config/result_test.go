@@ -380,12 +380,12 @@ func TestValidateNamesTheObject(t *testing.T) {
 		`HTTPRoute shop/a: the time-out "head" is negative`: func(c *config.Config) {
 			c.Routes[0].Timeouts.Head = -5 * time.Second
 		},
-		`HTTPRoute shop/b: a second route "HTTPRoute shop/a rule 0"; the first is at HTTPRoute shop/a`: func(c *config.Config) {
+		`HTTPRoute shop/b: there is a second route "HTTPRoute shop/a rule 0"; the first is at HTTPRoute shop/a`: func(c *config.Config) {
 			again := c.Routes[0]
 			again.Origin.Object = "HTTPRoute shop/b"
 			c.Routes = append(c.Routes, again)
 		},
-		`Gateway shop/web: the listener "web" stands on the socket "wab", which does not exist`: func(c *config.Config) {
+		`Gateway shop/web: the listener "web" is on the socket "wab", which does not exist`: func(c *config.Config) {
 			c.Listeners[0].Socket = "wab"
 		},
 	} {
