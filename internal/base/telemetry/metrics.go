@@ -76,8 +76,8 @@ func buildInfo(version string) prometheus.Collector {
 	return g
 }
 
-// Handler answers scrapes, in OpenMetrics or the text form, compressed with gzip if the scraper accepts it. A scrape of many series rests
-// again and again, so that requests do not wait for it.
+// Handler answers scrapes, in OpenMetrics or the text form, compressed with gzip if the scraper accepts it. A scrape of
+// many series rests again and again, so that requests do not wait for it.
 func (m *Metrics) Handler() http.Handler { return scrapes(m.registry, m.sleep) }
 
 // Gatherer returns what Handler shows, for tests.

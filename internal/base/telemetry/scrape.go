@@ -11,16 +11,18 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// Scraping a thousand routes is 40 ms of work. Go's scheduler polls the network when no goroutine is runnable, or after 10 ms, so with one
-// processor, which is what a container often has, every request would wait for the scrape. A scrape therefore rests after each stretch of work.
-// runtime.Gosched would not do: when no other goroutine is runnable it returns at once, without polling the network. A shorter rest would not do
-// either: goroutines that wake each other, as the collector and the registry do, run before those that have waited for longer.
+// Scraping a thousand routes is 40 ms of work. Go's scheduler polls the network when no goroutine is runnable, or after
+// 10 ms, so with one processor, which is what a container often has, every request would wait for the scrape. A scrape
+// therefore rests after each stretch of work. runtime.Gosched would not do: when no other goroutine is runnable it
+// returns at once, without polling the network. A shorter rest would not do either: goroutines that wake each other, as
+// the collector and the registry do, run before those that have waited for longer.
 const (
 	stretch = 200 * time.Microsecond // of writing between two rests
 	rest    = time.Millisecond
 
-	// membersPerRest is how many members of a family are collected between two rests. Each has some six metrics, and most of the work is the
-	// registry's, which reads them while the collector rests: that is why this is a number and not a time.
+	// membersPerRest is how many members of a family are collected between two rests. Each has some six metrics, and
+	// most of the work is the registry's, which reads them while the collector rests: that is why this is a number and
+	// not a time.
 	membersPerRest = 16
 )
 
@@ -72,7 +74,8 @@ func (w *pacedWriter) Write(p []byte) (int, error) {
 	return w.writer().Write(p)
 }
 
-// writer gives where the text goes. promhttp removes Content-Encoding before it answers with an error, whose text is then not compressed.
+// writer gives where the text goes. promhttp removes Content-Encoding before it answers with an error, whose text is
+// then not compressed.
 func (w *pacedWriter) writer() io.Writer {
 	if w.gzip == nil || w.Header().Get("Content-Encoding") == "" {
 		return w.ResponseWriter
