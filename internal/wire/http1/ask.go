@@ -75,8 +75,7 @@ func (r *round) approach(out []byte, whole bool) (quiet bool, err error) {
 	if !whole || !l.talk.isPossible() {
 		return l.isQuiet(), nil
 	}
-	joinCohort()
-	quiet, wrote, came, err := l.talk.run(out, in.b[:cap(in.b)])
+	quiet, wrote, came, err := l.ask(out, in.b[:cap(in.b)])
 	r.wrote, r.answered, in.b = int64(wrote), came > 0, in.b[:came]
 	if err != nil {
 		l.ended = true

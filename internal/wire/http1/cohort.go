@@ -37,9 +37,12 @@ func newCohort() *cohort { return &cohort{start: time.Now()} }
 // cohorts is the cohort of this process.
 var cohorts = newCohort()
 
+// cohortForms reports whether requests wait for each other.
+func cohortForms() bool { return cohorts.forms.Load() || poison.On } // always with the build tag poison
+
 // joinCohort lets the goroutines that are ready catch up with the caller, if that pays. The caller must hold no lock.
 func joinCohort() {
-	if cohorts.forms.Load() || poison.On { // always with the build tag poison
+	if cohortForms() {
 		runtime.Gosched()
 	}
 }

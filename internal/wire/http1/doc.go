@@ -19,6 +19,7 @@
 //   - park.go, porter*.go: how idle connections wait.
 //   - sweep.go, gone*.go: connections that have waited too long, and clients that have left.
 //   - cohort.go: when requests that are ready at the same time wait for each other.
+//   - outbox_unix.go, posting.go: what they have ready to be sent, which one goroutine sends for all.
 //
 // The Client sends requests to endpoints, as an http.RoundTripper:
 //

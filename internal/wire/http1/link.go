@@ -67,6 +67,19 @@ func (l *link) receive(p []byte) (int, error) {
 	return l.net.Read(p)
 }
 
+// ask sends out, together with what other requests have ready if that pays, and receives the beginning of the answer;
+// see talk.run. The link must be able to talk.
+func (l *link) ask(out, in []byte) (quiet bool, wrote, came int, err error) {
+	if !cohortForms() {
+		return l.talk.run(out, in)
+	}
+	quiet, wrote, came, err = l.talk.post(out, in, false)
+	if l.talk.wasRecalled() {
+		_ = l.net.SetReadDeadline(time.Time{}) // if the link is closed, its next user finds out
+	}
+	return quiet, wrote, came, err
+}
+
 // usualStatus is what nearly every status line says after the version.
 const usualStatus = "200 OK"
 

@@ -26,7 +26,9 @@ func (c *Conn) setAside(t *turn, blank bool) {
 func (c *Conn) takeUp(t *turn) (blank, resumed bool) {
 	p := c.partial.Swap(nil)
 	if p == nil {
-		c.headBegins(t)
+		if t.unsent == nil { // otherwise it begins once that was sent
+			c.headBegins(t)
+		}
 		return false, false
 	}
 	t.begun = p.begun

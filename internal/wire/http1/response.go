@@ -538,8 +538,13 @@ func (w *response) FlushError() error {
 	return w.send()
 }
 
-// finish completes the response. The error says why the client did not get it.
-func (w *response) finish() error {
+// isPlain reports whether all that is left of the response is in out, and the connection goes on after it.
+func (w *response) isPlain() bool {
+	return !w.ends && w.err == nil && w.backlog == nil && len(w.out) > 0
+}
+
+// finish completes the response. The rest of it is then in out.
+func (w *response) finish() {
 	if w.status == 0 {
 		w.WriteHeader(http.StatusOK)
 	}
@@ -554,10 +559,6 @@ func (w *response) finish() error {
 	case hasContent(w.status) && !w.isHead && w.declared >= 0 && w.declared != w.written:
 		w.ends = true // the client sees that content is missing
 	}
-	joinCohort()
-	err := w.send()
-	w.give()
-	return err
 }
 
 // appendTrailers writes the fields that come after the content: those that were announced in Trailer, and those that

@@ -26,6 +26,7 @@ type Conn struct {
 	server    *Server
 	net       net.Conn
 	socket    syscall.RawConn      // below net; nil: it cannot be asked whether the client has left
+	bare      bare                 // net; nil: its socket is never used directly
 	tls       *tls.ConnectionState // nil: none
 	ctx       context.Context      //nolint:containedctx // of all requests; made for the first one
 	peer      string               // the client's address; made for the first request
@@ -61,17 +62,19 @@ func (c *Conn) serve(t *turn) {
 	for answered := 1; ; answered++ {
 		end, after := c.receive(t)
 		if after == goesOn {
-			after = c.answer(t, end)
-		}
-		if after == goesOn && c.server.retired.Load() {
-			after = ends
-		}
-		if after == goesOn {
 			if answered%looksAfter == 0 {
 				c.server.cohort.look()
 			}
+			after = c.answer(t, end)
+		}
+		switch {
+		case after == goesOn && t.unsent != nil:
+			continue
+		case after == goesOn && !c.server.retired.Load():
 			joinCohort()
 			continue
+		case after == goesOn:
+			after = ends
 		}
 		c.part(t, after)
 		return
@@ -215,6 +218,9 @@ func (c *Conn) receiveMore(t *turn, blank bool) after {
 	if len(t.in.b) > 0 && t.in.drained && c.tls == nil && c.parks() { // TLS may hold more than one read returned
 		c.setAside(t, blank)
 		return rests
+	}
+	if t.unsent != nil {
+		return c.sendThenReceive(t)
 	}
 	for {
 		if c.server.retired.Load() && len(t.in.b) == 0 {
@@ -364,7 +370,15 @@ func (c *Conn) complete(t *turn, w *response, aborted bool) after {
 	}
 	unread := c.endBody(t)
 	w.ends = w.ends || unread == tooMuch
-	err := w.finish()
+	w.finish()
+	if unread == none && c.mayPost(t, w) {
+		w.give()
+		t.unsent = w.out
+		return goesOn
+	}
+	joinCohort()
+	err := w.send()
+	w.give()
 	c.unwatch(t)
 	c.unbound()
 	switch {

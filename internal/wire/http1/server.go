@@ -83,6 +83,7 @@ func (s *Server) Serve(conn net.Conn, firstHead time.Time) *Conn {
 		c.tls = &state
 	}
 	c.socket = socketOf(conn)
+	c.bare = bareOf(conn)
 	c.expect(resting, c.firstHead)
 	if s.add(c) {
 		s.wait(c)
@@ -99,7 +100,8 @@ func (s *Server) Retire() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for c := range s.conns {
-		switch phase, _ := c.awaits(); phase {
+		state := c.state.Load()
+		switch phase, _ := parts(state); phase {
 		case parked:
 			if !c.lingers { // a lingering connection ends soon
 				s.unpark(c)
@@ -107,6 +109,8 @@ func (s *Server) Retire() {
 			}
 		case resting, idle, inLines:
 			_ = c.net.Close() // no request is under way on it
+		case posted:
+			c.interrupt(state) // its response is sent first
 		case nothing, inBody, answering, wentOn:
 		}
 	}

@@ -26,7 +26,8 @@ const (
 	inLines                // the rest of a head
 	inBody                 // content
 	answering              // its handler; the whole request has arrived
-	wentOn                 // the wait that the sweep ended was already over
+	posted                 // the first byte of a head, once an outbox has sent its response
+	wentOn                 // the wait that the sweep ended was already over; no connection is in this state
 )
 
 const waitsBits = 3
@@ -151,6 +152,8 @@ func (c *Conn) look(now int64) int64 {
 		if late || now >= due-int64(c.server.options.KeepAlive)+int64(RestAfter) {
 			c.interrupt(state)
 		}
+	case phase == posted && due == 0: // since the last look, as above
+		c.state.CompareAndSwap(state, stateOf(posted, soon))
 	case phase == answering:
 		if late {
 			c.check(state)

@@ -5,6 +5,8 @@ package http1
 import (
 	"syscall"
 	"unsafe"
+
+	"golang.org/x/sys/unix"
 )
 
 // A call on a socket that does not block returns at once, so the runtime need not be told of it. If it were, it would
@@ -25,6 +27,13 @@ func writeNow(fd int, p []byte) (int, syscall.Errno) {
 func callNow(call uintptr, fd int, p []byte, flags uintptr) (int, syscall.Errno) {
 	n, _, errno := syscall.RawSyscall6(call, uintptr(fd), uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)), flags, 0, 0) //nolint:gosec // as syscall.Read does it
 	return int(n), errno
+}
+
+// pollOnce asks several sockets at once and does not wait.
+func pollOnce(asked []unix.PollFd) syscall.Errno {
+	var atOnce syscall.Timespec
+	_, _, errno := syscall.RawSyscall6(syscall.SYS_PPOLL, uintptr(unsafe.Pointer(&asked[0])), uintptr(len(asked)), uintptr(unsafe.Pointer(&atOnce)), 0, 0, 0) //nolint:gosec // as above
+	return errno
 }
 
 // pair is memory for passing two pieces to the system in one call.

@@ -11,4 +11,10 @@ func newTalk(net.Conn) talk { return talk{} }
 
 func (*talk) isPossible() bool { return false }
 
+func (*talk) post(_, _ []byte, _ bool) (quiet bool, wrote, came int, err error) {
+	return true, 0, 0, nil
+}
+
+func (*talk) wasRecalled() bool { return false }
+
 func (*talk) run(_, _ []byte) (quiet bool, wrote, came int, err error) { return true, 0, 0, nil }

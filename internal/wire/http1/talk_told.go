@@ -2,7 +2,11 @@
 
 package http1
 
-import "syscall"
+import (
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
 
 // The runtime is told of these calls, because the race detector sees only such calls. Where recv and send are not
 // system calls of their own, they gain nothing.
@@ -17,6 +21,13 @@ func writeNow(fd int, p []byte) (int, syscall.Errno) {
 	n, err := syscall.Write(fd, p)
 	errno, _ := err.(syscall.Errno) //nolint:errorlint // it gives no others
 	return n, errno
+}
+
+// pollOnce asks several sockets at once and does not wait.
+func pollOnce(asked []unix.PollFd) syscall.Errno {
+	_, err := unix.Poll(asked, 0)
+	errno, _ := err.(syscall.Errno) //nolint:errorlint // it gives no others
+	return errno
 }
 
 // pair writes two pieces.

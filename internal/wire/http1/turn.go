@@ -19,6 +19,7 @@ type turn struct {
 	request  *http.Request
 	body     *body // nil: the request has no content
 	response *response
+	unsent   []byte // the end of the response before, which is sent before anything is read; nil: none
 	target   string // of the request
 	begun    int64  // when the first byte of the head was there, on the server's clock
 	framed   framed
@@ -30,6 +31,7 @@ type turn struct {
 	reply  response
 	heads  *exchange.Lines          // of responses
 	ctx    *exchange.RequestContext // of the request; nil: none yet
+	talk   talk                     // of whichever connection has the turn
 }
 
 // framed is what is kept of a parsed request head.
@@ -61,6 +63,7 @@ func newTurn() *turn {
 func (s *Server) lendAgain(t *turn) {
 	t.between()
 	*t.request, t.ctx = http.Request{}, nil // it may be long until the next request
+	t.talk.socket = Socket{}
 	t.giveOut()
 	t.in.giveBack()
 	s.turns.Put(t)

@@ -277,10 +277,17 @@ func (c *conn) Read(p []byte) (int, error) {
 
 // ReadAtOnce returns what has already arrived, and 0 if nothing has.
 func (c *conn) ReadAtOnce(p []byte) int {
+	bare := c.Bare()
+	return bare.ReadNow(p)
+}
+
+// Bare returns the socket, for as long as c changes nothing of what is read and written: neither during a handshake, nor
+// while something is left that came with a PROXY header.
+func (c *conn) Bare() http1.Socket {
 	if c.ahead != nil && len(c.ahead.early) > 0 || c.computing != nil {
-		return 0
+		return http1.Socket{}
 	}
-	return c.socket.ReadNow(p)
+	return c.socket
 }
 
 // Close closes the connection and takes it out of the set.

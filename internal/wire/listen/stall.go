@@ -125,10 +125,15 @@ func (c *conn) Write(p []byte) (int, error) {
 // much that was. If it was not all, a Write of the rest says why.
 func (c *conn) WriteAtOnce(p, more []byte) int {
 	done := c.socket.WriteNow(p, more)
-	if done > 0 {
-		c.stall.waited(0, done)
-	}
+	c.Took(done)
 	return done
+}
+
+// Took records that the client has taken n bytes at once.
+func (c *conn) Took(n int) {
+	if n > 0 {
+		c.stall.waited(0, n)
+	}
 }
 
 // giveUp makes Close throw away what the client does not take: the system would keep that, and the connection, for
