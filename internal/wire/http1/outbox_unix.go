@@ -25,8 +25,8 @@ type outbox struct {
 var outboxes = sync.Pool{New: func() any { return new(outbox) }}
 
 // letter is something that is to be sent on a socket. A goroutine owns it, except from when it posts the letter until
-// it has awaited the result. Meanwhile it must hold the socket (RawConn.Control): if that was closed, its number could
-// belong to another connection, which would then get the letter.
+// it has awaited the result. Meanwhile it must hold the socket (RawConn.Control): if the socket were closed, its number
+// could belong to another connection, which would then get the letter.
 type letter struct {
 	fd     int
 	out    []byte
