@@ -521,9 +521,7 @@ func TestAnAnswerDoesNotOvertakeItsLetter(t *testing.T) {
 		t.Fatal(err)
 	}
 	awaitNoise(t, near)
-	for range 100 {
-		runtime.Gosched() // so that it could go on
-	}
+	awaitPoller(t)
 	select {
 	case r := <-ended:
 		t.Fatalf("it has ended too soon: %+v", r)
@@ -532,6 +530,20 @@ func TestAnAnswerDoesNotOvertakeItsLetter(t *testing.T) {
 	o.send()
 	if r := <-ended; r != (result{}) {
 		t.Errorf("it ends with %+v", r)
+	}
+}
+
+// awaitPoller returns once the runtime has woken everybody for whom something had arrived.
+func awaitPoller(t *testing.T) {
+	t.Helper()
+	near, far := tcp(t)
+	failed := make(chan error, 1)
+	go func() { failed <- answers(nil, far) }()
+	if _, err := near.Read(make([]byte, 9)); err != nil { // it waits, behind all others
+		t.Fatal(err)
+	}
+	if err := <-failed; err != nil {
+		t.Fatal(err)
 	}
 }
 
