@@ -36,7 +36,7 @@ func (c *RequestContext) Leave() bool {
 	}
 	c.x, c.head, c.reply = nil, nil, nil
 	stale := poison.Text()
-	c.room = Exchange{ID: stale, Host: stale, Path: stale, Query: stale, Route: stale}
+	c.room = Exchange{ID: stale, Host: stale, Path: stale, Query: stale, Route: stale, idRoom: roomForIDs(c.room.idRoom)}
 	return !poison.On
 }
 

@@ -76,6 +76,7 @@ type Exchange struct {
 	Informational Informer
 
 	idLine field.Line // the line that says ID, if both were made together
+	idRoom []byte     // what the next ids are made in; empty: nothing was allocated for them
 	onHead headHook   // the first one to run; most exchanges have at most one
 	onDone *doneHook  // as onHead
 

@@ -3,6 +3,7 @@ package exchange
 import (
 	"encoding/binary"
 	"strings"
+	"unsafe"
 
 	"github.com/weir-gateway/weir/internal/base/field"
 )
@@ -23,14 +24,30 @@ var (
 // NewID makes a 128-bit id in hexadecimal, which fits a W3C trace id too, and sets it as the id of x. Its text and its
 // header field line are made together, because most requests need both.
 func (x *Exchange) NewID(a, b uint64) {
-	text := ready
+	if len(x.idRoom) == 0 {
+		x.idRoom = make([]byte, readyBytes)
+	}
+	text := x.idRoom[:readyBytes]
+	x.idRoom = x.idRoom[readyBytes:]
+	copy(text, ready[:])
 	to := text[readyAt:][:idDigits]
 	binary.LittleEndian.PutUint64(to[0:], digits(a))
 	binary.LittleEndian.PutUint64(to[8:], digits(a>>4))
 	binary.LittleEndian.PutUint64(to[16:], digits(b))
 	binary.LittleEndian.PutUint64(to[24:], digits(b>>4))
-	x.idLine = field.Line(text[:readyBytes])
-	x.ID = x.idLine.Value()
+	x.idLine = field.Line(unsafe.String(&text[0], readyBytes)) //nolint:gosec // text is never written to again
+	x.ID = string(x.idLine[readyAt:][:idDigits])
+}
+
+// idsTogether is for how many ids memory is allocated at once. Whatever keeps one of these ids keeps the memory of all.
+const idsTogether = 8
+
+// roomForIDs returns what is left of an exchange's idRoom for the next use of the exchange, or new room.
+func roomForIDs(left []byte) []byte {
+	if len(left) > 0 {
+		return left
+	}
+	return make([]byte, idsTogether*readyBytes)
 }
 
 // digits returns the hexadecimal digits of the lower half of each byte of v, all eight at once.
