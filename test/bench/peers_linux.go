@@ -198,8 +198,11 @@ func (p *peer) start(at site, processors []int) (*server, error) {
 // code by large pages, as few installed programs are: on a virtual machine a request then took 4 % more time.
 const pieceOf = 32 << 10
 
-// copyTo copies a program into a folder, and returns the path of the copy, which is on the disk then.
+// copyTo copies a program into a folder, and returns the path of the copy, which is on the disk then. No process is
+// started meanwhile: it would have the file open for writing for a moment, and then the copy could not be started.
 func copyTo(folder, program string) (string, error) {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	from, err := os.Open(program)
 	if err != nil {
 		return "", err

@@ -285,8 +285,8 @@ func (b *bench) allocationTable() string {
 	for _, k := range kinds() {
 		row := []string{k.title}
 		for _, engine := range []string{"own", "std"} {
-			if all := b.values(k.name, engine, func(s sample) float64 { return s.allocations }); len(all) > 0 {
-				row = append(row, fmt.Sprintf("%.1f", middle(all)))
+			if each, counted := b.allocations[k.name][engine]; counted {
+				row = append(row, fmt.Sprintf("%.1f", each))
 			}
 		}
 		if len(row) == 3 {

@@ -56,6 +56,8 @@ type bench struct {
 	rooms      map[string]*room
 	profiles   int // how many have been started
 	begun      time.Time
+
+	allocations map[string]map[string]float64 // for each request, by case and peer
 }
 
 // run is the command.
@@ -94,7 +96,7 @@ func run(arguments []string, out io.Writer) int {
 
 // measureAll does what the options say. When it returns, the bench has been stopped.
 func measureAll(ctx context.Context, o options, out io.Writer) (*bench, error) {
-	b := &bench{options: o, ctx: ctx, out: out, begun: time.Now(), samples: map[string]map[string][]sample{}, called: map[string]map[string]float64{}, rooms: map[string]*room{}}
+	b := &bench{options: o, ctx: ctx, out: out, begun: time.Now(), samples: map[string]map[string][]sample{}, called: map[string]map[string]float64{}, allocations: map[string]map[string]float64{}, rooms: map[string]*room{}}
 	if err := b.prepare(); err != nil {
 		return nil, err
 	}
@@ -349,7 +351,7 @@ func (b *bench) inTurn(number int, together []kind, servers []*server) error {
 				return err
 			}
 			s := servers[(i+n+number)%len(servers)]
-			got, err := b.measure(k, s)
+			got, err := b.measure(k, s, number == 0)
 			if err != nil {
 				return fmt.Errorf("%s: %s: %w", s.title, k.title, err)
 			}
