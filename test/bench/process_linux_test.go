@@ -1,7 +1,11 @@
 package main
 
 import (
+	"fmt"
+	"os"
+	"os/exec"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 )
@@ -36,4 +40,34 @@ func TestTimeIsThatOfTheProgramAndOfTheSystem(t *testing.T) {
 	if got := (modes{}).since(modes{}); got != 0 {
 		t.Errorf("none of none is %v", got)
 	}
+}
+
+// A program that any process has open for writing cannot be started, and a process that is just being started has all
+// files open that others write at that moment.
+func TestCopiesAreStartedWhileOthersAreMade(t *testing.T) {
+	program, err := exec.LookPath("true")
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder := t.TempDir()
+	var peers sync.WaitGroup
+	for peer := range 8 {
+		peers.Go(func() {
+			for round := range 20 {
+				own := filepath.Join(folder, fmt.Sprint(peer, "-", round))
+				if err := os.Mkdir(own, 0o700); err != nil {
+					t.Error(err)
+					return
+				}
+				copied, err := copyTo(own, program)
+				if err == nil {
+					err = exec.CommandContext(t.Context(), copied).Run()
+				}
+				if err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	peers.Wait()
 }
