@@ -28,7 +28,8 @@ type endpoint struct {
 	client  *http1.Client
 	secured *tls.Config // nil: no TLS
 
-	sendBuffer int // of connections, in bytes; 0: the default
+	sendBuffer int                          // of connections, in bytes; 0: the default
+	wrap       func(conn net.Conn) net.Conn // what the client gets for a connection; nil: itself
 }
 
 // newEndpoint listens, and makes a client that keeps unused connections for idle.
@@ -56,6 +57,9 @@ func newEndpoint(t *testing.T, idle time.Duration) *endpoint {
 			conn, err := new(net.Dialer).DialContext(ctx, "tcp", host)
 			if err == nil && e.sendBuffer > 0 {
 				err = conn.(*net.TCPConn).SetWriteBuffer(e.sendBuffer)
+			}
+			if err == nil && e.wrap != nil {
+				return e.wrap(conn), nil
 			}
 			if err != nil || e.secured == nil {
 				return conn, err
@@ -364,6 +368,52 @@ func TestARequestEndsWithItsContext(t *testing.T) {
 type zeros struct{}
 
 func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
+
+// slowToClose is a connection whose first Close waits for its permission. Close of a socket waits until nobody uses the
+// socket any more.
+type slowToClose struct {
+	net.Conn
+
+	first            sync.Once
+	closing, allowed chan struct{}
+}
+
+func (c *slowToClose) Close() error {
+	c.first.Do(func() {
+		close(c.closing)
+		<-c.allowed
+	})
+	return c.Conn.Close()
+}
+
+func TestNoRequestWaitsUntilTheConnectionOfAnotherIsClosed(t *testing.T) {
+	e := newEndpoint(t, await.Patience)
+	slow := &slowToClose{closing: make(chan struct{}), allowed: make(chan struct{})}
+	e.wrap = func(conn net.Conn) net.Conn {
+		if e.dials.Load() > 1 {
+			return conn
+		}
+		slow.Conn = conn
+		return slow
+	}
+	allow := sync.OnceFunc(func() { close(slow.allowed) })
+	t.Cleanup(allow)
+	ctx, leave := context.WithCancel(t.Context())
+	left := e.ask(ctx, t, "GET", nil)
+	_, in := e.accepts(t)
+	hears(t, in)
+	leave()
+	<-slow.closing
+	other := e.ask(t.Context(), t, "GET", nil)
+	conn, in := e.accepts(t)
+	hears(t, in)
+	says(t, conn, fine)
+	(<-other).reads(t)
+	allow()
+	if got := <-left; !errors.Is(got.err, context.Canceled) {
+		t.Errorf("the request that nobody wants got %v", got.err)
+	}
+}
 
 // An answer that arrives before all content was sent is returned at once. Both then go on.
 func TestAnAnswerWhileContentIsSent(t *testing.T) {

@@ -27,9 +27,14 @@ func (c *Client) wake(d time.Duration) {
 func (c *Client) patrol() {
 	cohorts.look()
 	c.mu.Lock()
-	busy := false
+	busy, cut := false, []*link(nil)
 	for l := range c.links {
-		busy = l.look() || busy
+		switch goesOn, ended := l.look(); {
+		case goesOn:
+			busy = true
+		case ended:
+			cut = append(cut, l)
+		}
 	}
 	now := c.now()
 	old, next := c.rested(now)
@@ -41,21 +46,24 @@ func (c *Client) patrol() {
 		c.wake(max(next-now, leastNap))
 	}
 	c.mu.Unlock()
+	for _, l := range cut {
+		_ = l.below.Close() // its reader or writer gets an error
+	}
 	for _, l := range old {
 		l.close()
 	}
 }
 
-// look ends the round on l if its context has ended, and reports whether one is still under way. The caller must hold
-// client.mu: see tellReleased.
-func (l *link) look() bool {
+// look reports whether the round on l goes on, or its context has ended just now. In the latter case the caller must
+// close the connection once it no longer holds client.mu: a socket is only closed when its reader has let go of it. The
+// caller must hold client.mu now: see tellReleased.
+func (l *link) look() (goesOn, ended bool) {
 	switch r := l.round; {
 	case r == nil || r == l.client.cutOff:
-		return false
+		return false, false
 	case r.ctx.Err() == nil:
-		return true
+		return true, false
 	}
 	l.round = l.client.cutOff
-	_ = l.below.Close() // its reader or writer gets an error
-	return false
+	return false, true
 }
