@@ -6,7 +6,7 @@ package exchange
 // end before the handler of x returns.
 func (x *Exchange) Branch(b *Exchange) {
 	*b = *x
-	b.onHead, b.onDone, b.Informational = headHook{}, nil, nil
+	b.isCopy()
 	b.Attempts, b.Fault = nil, nil
 	b.Params = Params{}
 }

@@ -29,14 +29,18 @@ func (c *RequestContext) Heads(request, reply *Lines) {
 }
 
 // Leave makes c, which has ended, drop everything that belongs to its request. It reports whether c and the request
-// itself may be reused by Again. They may not if something may still hold either of them, or if poison.On is set.
+// itself may be reused by Again. They may not if something may still hold either of them, or if poison.On is set. What
+// is left of the memory for ids is kept: strings share that memory, but no byte of it is given out twice.
 func (c *RequestContext) Leave() bool {
 	if c.x != &c.room || !c.room.alone || !c.room.forgone || !c.Context.Leave() {
 		return false
 	}
 	c.x, c.head, c.reply = nil, nil, nil
 	stale := poison.Text()
-	c.room = Exchange{ID: stale, Host: stale, Path: stale, Query: stale, Route: stale, idRoom: roomForIDs(c.room.idRoom)}
+	c.room = Exchange{
+		ID: stale, Host: stale, Path: stale, Query: stale, Route: stale,
+		again: true, idRoom: c.room.idRoom, idsLeft: c.room.idsLeft,
+	}
 	return !poison.On
 }
 

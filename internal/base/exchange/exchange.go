@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/weir-gateway/weir/internal/base/fault"
-	"github.com/weir-gateway/weir/internal/base/field"
 )
 
 // Exchange is what Weir knows about one request beyond the request itself. It is passed to Begin when the head has been
@@ -70,15 +69,17 @@ type Exchange struct {
 	Inner bool
 
 	alone, forgone bool // see Alone and Forgo
+	again          bool // its memory was that of another exchange before, see RequestContext.Leave
+	idsLeft        uint8
 
 	// Informational passes a 1xx response on to the client at once. It is nil if the client or its protocol cannot take
 	// one.
 	Informational Informer
 
-	idLine field.Line // the line that says ID, if both were made together
-	idRoom []byte     // what the next ids are made in; empty: nothing was allocated for them
-	onHead headHook   // the first one to run; most exchanges have at most one
-	onDone *doneHook  // as onHead
+	idText *idText   // the line of ID, if both were made together
+	idRoom *idRoom   // of which nothing else has the first idsLeft
+	onHead headHook  // the first one to run; most exchanges have at most one
+	onDone *doneHook // as onHead
 
 	writer Writer     // the one that Begin returns
 	first  [1]Attempt // room for Attempts: most exchanges have one
@@ -221,12 +222,19 @@ func (x *Exchange) Tried(a Attempt) {
 	x.Attempts = append(x.Attempts, a)
 }
 
+// isCopy drops from x, a copy, what only the original may have: hooks, the way to send 1xx responses, and memory that it
+// would otherwise share.
+func (x *Exchange) isCopy() {
+	x.onHead, x.onDone, x.Informational = headHook{}, nil, nil
+	x.idRoom, x.idsLeft = nil, 0
+}
+
 // Detach returns a request for work that outlives the handler. It has its own copy of head and exchange, is not
 // cancelled by the client, and has no hooks and no body (the caller sets one that it owns).
 func Detach(r *http.Request) *http.Request {
 	x := *Of(r)
 	_ = r.Context().Done() // the detached context is below this one; a context whose Done was called is never reused
-	x.onHead, x.onDone, x.Informational = headHook{}, nil, nil
+	x.isCopy()
 	x.Attempts = nil
 	x.Params = x.Params.clone()
 	ctx := context.WithValue(context.WithoutCancel(r.Context()), contextKey{}, &x)

@@ -16,38 +16,51 @@ const idDigits = 32
 
 // ready is the line of such an id without its digits, which stand before the last two bytes.
 var (
-	ready      [64]byte
+	ready      idText
 	readyBytes = copy(ready[:], idName.Line(strings.Repeat("0", idDigits)))
 	readyAt    = readyBytes - len("\r\n") - idDigits
 )
 
+// idsTogether is the number of ids that share one allocation if their exchange is used again and again. Whatever keeps
+// one of them keeps the memory of all.
+const idsTogether = 8
+
+// idRoom is memory for ids. No byte of it is given out twice, because strings share it.
+type idRoom [idsTogether]idText
+
+// idText is room for the line of an id.
+type idText [64]byte
+
+// line returns the line, which shares the memory of t: nobody may write to it any more.
+func (t *idText) line() field.Line { return field.Line(unsafe.String(&t[0], readyBytes)) } //nolint:gosec // see above
+
 // NewID makes a 128-bit id in hexadecimal, which fits a W3C trace id too, and sets it as the id of x. Its text and its
 // header field line are made together, because most requests need both.
 func (x *Exchange) NewID(a, b uint64) {
-	if len(x.idRoom) == 0 {
-		x.idRoom = make([]byte, readyBytes)
-	}
-	text := x.idRoom[:readyBytes]
-	x.idRoom = x.idRoom[readyBytes:]
-	copy(text, ready[:])
+	text := x.roomForID()
+	*text = ready
 	to := text[readyAt:][:idDigits]
 	binary.LittleEndian.PutUint64(to[0:], digits(a))
 	binary.LittleEndian.PutUint64(to[8:], digits(a>>4))
 	binary.LittleEndian.PutUint64(to[16:], digits(b))
 	binary.LittleEndian.PutUint64(to[24:], digits(b>>4))
-	x.idLine = field.Line(unsafe.String(&text[0], readyBytes)) //nolint:gosec // text is never written to again
-	x.ID = string(x.idLine[readyAt:][:idDigits])
+	x.idText = text
+	x.ID = idOf(text.line())
 }
 
-// idsTogether is for how many ids memory is allocated at once. Whatever keeps one of these ids keeps the memory of all.
-const idsTogether = 8
+// idOf returns the id in a line that NewID has made.
+func idOf(line field.Line) string { return string(line[readyAt:][:idDigits]) }
 
-// roomForIDs returns what is left of an exchange's idRoom for the next use of the exchange, or new room.
-func roomForIDs(left []byte) []byte {
-	if len(left) > 0 {
-		return left
+// roomForID returns memory that nothing else has.
+func (x *Exchange) roomForID() *idText {
+	if !x.again {
+		return new(idText)
 	}
-	return make([]byte, idsTogether*readyBytes)
+	if x.idsLeft == 0 {
+		x.idRoom, x.idsLeft = new(idRoom), idsTogether
+	}
+	x.idsLeft--
+	return &x.idRoom[x.idsLeft]
 }
 
 // digits returns the hexadecimal digits of the lower half of each byte of v, all eight at once.
@@ -63,8 +76,8 @@ func (x *Exchange) IDLine() field.Line {
 	switch {
 	case x.ID == "":
 		return ""
-	case x.idLine != "" && x.idLine.Value() == x.ID:
-		return x.idLine
+	case x.idText != nil && idOf(x.idText.line()) == x.ID:
+		return x.idText.line()
 	}
 	return idName.Line(x.ID)
 }

@@ -11,23 +11,17 @@ import (
 	"github.com/weir-gateway/weir/internal/base/poison"
 )
 
-// Ids of an exchange that is used again share memory. Each must stay as it is, because a log may still have it.
-func TestIDsStayWhenTheirExchangeIsUsedAgain(t *testing.T) {
+// manyIDs calls each with the exchanges of some requests that have the same context one after another.
+func manyIDs(t *testing.T, each func(x *exchange.Exchange, n uint64)) {
+	t.Helper()
 	const requests = 30
-	var ids, lines []string
-	were := map[string]bool{}
 	c := new(exchange.RequestContext)
 	for n := range uint64(requests) {
 		c.Again(t.Context())
 		r := httptest.NewRequest(http.MethodGet, "/", http.NoBody).WithContext(c)
 		x := exchange.New(r)
 		exchange.Begin(httptest.NewRecorder(), r, x)
-		x.NewID(n, n<<8|0xfedcba9876543210)
-		if !regexp.MustCompile(`^[0-9a-f]{32}$`).MatchString(x.ID) {
-			t.Fatalf("an id is %q", x.ID)
-		}
-		ids, lines = append(ids, x.ID), append(lines, must(x.IDLine().Wire()))
-		were[strings.Clone(x.ID)] = true
+		each(x, n)
 		x.Alone()
 		x.Forgo()
 		if c.Cancel(nil); !c.Leave() {
@@ -37,21 +31,51 @@ func TestIDsStayWhenTheirExchangeIsUsedAgain(t *testing.T) {
 			c = new(exchange.RequestContext)
 		}
 	}
-	if len(were) != requests {
-		t.Errorf("%d requests have %d ids", requests, len(were))
+}
+
+// wire returns a line as it is sent.
+func wire(t *testing.T, x *exchange.Exchange) string {
+	t.Helper()
+	line, ok := x.IDLine().Wire()
+	if !ok {
+		t.Fatalf("the line %q may not be sent", line)
 	}
-	for i, id := range ids {
-		if want := "X-Request-Id: " + id + "\r\n"; !were[id] || lines[i] != want {
-			t.Errorf("id %d is %q now, and its line %q", i, id, lines[i])
+	return line
+}
+
+// A log may still have an id when its exchange is used again.
+func TestIDsStayWhenTheirExchangeIsUsedAgain(t *testing.T) {
+	isID := regexp.MustCompile(`^[0-9a-f]{32}$`)
+	var ids, lines, were []string
+	manyIDs(t, func(x *exchange.Exchange, n uint64) {
+		x.NewID(n, n<<8|0xfedcba9876543210)
+		if !isID.MatchString(x.ID) {
+			t.Fatalf("an id is %q", x.ID)
+		}
+		ids, lines, were = append(ids, x.ID), append(lines, wire(t, x)), append(were, strings.Clone(x.ID))
+	})
+	for i, was := range were {
+		if want := "X-Request-Id: " + was + "\r\n"; ids[i] != was || lines[i] != want {
+			t.Errorf("id %d was %q, is %q now, and its line %q", i, was, ids[i], lines[i])
 		}
 	}
 }
 
-func must(wire string, ok bool) string {
-	if !ok {
-		return "a line that may not be sent"
-	}
-	return wire
+func TestACopyOfAnExchangeHasIDsOfItsOwn(t *testing.T) {
+	manyIDs(t, func(x *exchange.Exchange, n uint64) {
+		x.NewID(n, 1)
+		var branch exchange.Exchange
+		x.Branch(&branch)
+		if branch.ID != x.ID || branch.IDLine() != x.IDLine() {
+			t.Errorf("a branch of %q is %q", x.ID, branch.ID)
+		}
+		branch.NewID(n, 2)
+		was := strings.Clone(branch.ID)
+		x.NewID(n, 3)
+		if branch.ID != was || x.ID == was {
+			t.Errorf("the id of a branch was %q and is %q", was, branch.ID)
+		}
+	})
 }
 
 func TestFewIDsAreAllocated(t *testing.T) {
