@@ -50,6 +50,9 @@ func TestInShort(t *testing.T) {
 			if got := b.samples[k.name][p.name]; len(got) != 1 || got[0].answers == 0 || got[0].cpu == 0 {
 				t.Errorf("%s, %s: %+v", p.title, k.title, got)
 			}
+			if _, counted := b.allocations[k.name][p.name]; counted != (p.engine != "" && !k.reloads) {
+				t.Errorf("%s, %s: whether allocations were counted: %t", p.title, k.title, counted)
+			}
 		}
 	}
 	holdPage(t, o.page)
@@ -92,13 +95,13 @@ func holdPage(t *testing.T, page string) {
 // most is how many allocations the whole of Weir may make per request, including timers and whatever else it does
 // meanwhile; on a busy machine that is a few more.
 var most = map[string]map[string]float64{
-	"get":      {"own": 5, "std": 125},
-	"post":     {"own": 8, "std": 150},
-	"100k":     {"own": 8, "std": 130},
-	"fields":   {"own": 5, "std": 160},
-	"fresh":    {"own": 8, "std": 165},
-	"filter":   {"own": 5, "std": 135},
-	"observed": {"own": 5, "std": 125},
+	"get":      {"own": 2, "std": 125},
+	"post":     {"own": 4, "std": 150},
+	"100k":     {"own": 3, "std": 130},
+	"fields":   {"own": 2, "std": 160},
+	"fresh":    {"own": 5, "std": 165},
+	"filter":   {"own": 3, "std": 135},
+	"observed": {"own": 3, "std": 125},
 }
 
 // TestARequestTakesAsLittleMemoryAsIsStated counts allocations in the binary that would serve in production.
@@ -150,11 +153,10 @@ func holdAllocations(t *testing.T, k kind, s *server, requests int, bound float6
 		}
 		return asked
 	}
-	ask(requests / 10)
-	before, looking := s.allocated()
-	asked := ask(requests)
-	after, _ := s.allocated()
-	each := (after - before - looking) / float64(asked)
+	each, err := s.allocations(func() (int, error) { return ask(requests), nil })
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Logf("%s, %s: %.1f allocations", s.title, k.title, each)
 	if each > bound {
 		t.Errorf("%s, %s: %.1f allocations for a request; %g are stated", s.title, k.title, each, bound)

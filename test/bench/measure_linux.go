@@ -38,8 +38,8 @@ type sample struct {
 // quiet is how many processors other programs may use while a sample is taken.
 const quiet = 0.15
 
-// measure measures a server in one case. counts says whether its allocations are counted too.
-func (b *bench) measure(k kind, s *server, counts bool) (got sample, err error) {
+// measure measures a server in one case.
+func (b *bench) measure(k kind, s *server) (got sample, err error) {
 	l, err := k.open(s, b.trust)
 	if err != nil {
 		return sample{}, err
@@ -62,29 +62,7 @@ func (b *bench) measure(k kind, s *server, counts bool) (got sample, err error) 
 			break
 		}
 	}
-	if counts && s.engine != "" && !k.reloads {
-		return got, b.countAllocations(k, s, l)
-	}
 	return got, nil
-}
-
-// countAllocations counts the allocations of a Weir in a run of its own: it asks the Weir, which has more to do then,
-// and afterwards has garbage to collect.
-func (b *bench) countAllocations(k kind, s *server, l load) error {
-	before, looking := s.allocated()
-	t, err := l.run(b.time/4, k.rate)
-	if err == nil {
-		err = t.judge(k, s)
-	}
-	if err != nil {
-		return err
-	}
-	after, _ := s.allocated()
-	if b.allocations[k.name] == nil {
-		b.allocations[k.name] = map[string]float64{}
-	}
-	b.allocations[k.name][s.name] = max(0, after-before-looking) / float64(t.answers)
-	return nil
 }
 
 // once takes one sample.
@@ -202,29 +180,85 @@ func (s *server) saveProfile(folder, name string, d time.Duration) error {
 	return errors.Join(err, file.Close())
 }
 
-// allocated returns how many allocations a Weir has made since it started, and how many of them one such query takes.
-// It returns zeros for other peers.
-func (s *server) allocated() (pieces, looking float64) {
-	if s.engine == "" {
-		return 0, 0
-	}
-	ask := func() float64 {
-		res, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/metrics", s.Admin))
-		if err != nil {
-			return 0
-		}
-		defer res.Body.Close()
-		n := 0.
-		for lines := bufio.NewScanner(res.Body); lines.Scan(); { // to the end: otherwise the rest of the answer would be produced during the sample
-			if text, ok := strings.CutPrefix(lines.Text(), "go_memstats_mallocs_total "); ok {
-				n, _ = strconv.ParseFloat(text, 64)
+// countAllocations counts the allocations of each Weir in each case. It does so after all samples, because a Weir that is
+// asked for its metrics has garbage to collect afterwards. While configs change, most allocations are not for requests.
+func (b *bench) countAllocations(together []kind, servers []*server) error {
+	for _, k := range together {
+		for _, s := range servers {
+			if s.engine == "" || k.reloads {
+				continue
 			}
+			each, err := b.allocationsOf(k, s)
+			if err != nil {
+				return fmt.Errorf("%s: %s: %w", s.title, k.title, err)
+			}
+			if b.allocations[k.name] == nil {
+				b.allocations[k.name] = map[string]float64{}
+			}
+			b.allocations[k.name][s.name] = each
 		}
-		return n
 	}
-	first := ask()
-	second := ask()
-	return second, second - first
+	return nil
+}
+
+// allocationsOf returns how many allocations a Weir makes for a request in one case.
+func (b *bench) allocationsOf(k kind, s *server) (each float64, err error) {
+	l, err := k.open(s, b.trust)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, l.close()) }()
+	return s.allocations(func() (int, error) {
+		t, err := l.run(b.time/2, k.rate)
+		if err == nil {
+			err = t.judge(k, s)
+		}
+		return t.answers, err
+	})
+}
+
+// allocations returns how many allocations a Weir makes for each request while run runs, which returns how many
+// requests were answered. What is allocated only once has been allocated when run has run for the first time.
+func (s *server) allocations(run func() (int, error)) (each float64, err error) {
+	var made [3]float64
+	if _, err := run(); err != nil {
+		return 0, err
+	}
+	for i := range 2 { // twice, for what asking costs
+		if made[i], err = s.mallocs(); err != nil {
+			return 0, err
+		}
+	}
+	asked, err := run()
+	if err != nil {
+		return 0, err
+	}
+	if made[2], err = s.mallocs(); err != nil {
+		return 0, err
+	}
+	asking := made[1] - made[0]
+	return max(0, made[2]-made[1]-asking) / float64(asked), nil
+}
+
+// mallocs returns how many allocations a Weir has made since it started.
+func (s *server) mallocs() (float64, error) {
+	res, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/metrics", s.Admin))
+	if err != nil {
+		return 0, err
+	}
+	defer res.Body.Close()
+	made, found := 0., false
+	lines := bufio.NewScanner(res.Body)
+	for lines.Scan() { // to the end: otherwise the rest of the answer would be produced later
+		if text, ok := strings.CutPrefix(lines.Text(), "go_memstats_mallocs_total "); ok {
+			made, err = strconv.ParseFloat(text, 64)
+			found = true
+		}
+	}
+	if err == nil && !found {
+		err = errors.New("the metrics do not say how many allocations there were")
+	}
+	return made, errors.Join(err, lines.Err())
 }
 
 // calls counts the system calls of a server per request, by name.

@@ -293,7 +293,7 @@ func (b *bench) allocationTable() string {
 			rows = append(rows, row)
 		}
 	}
-	return table("Allocations", "Heap allocations of the whole Weir process for each request, including those of timers and the garbage collector.", []string{"case", "own", "std"}, rows)
+	return table("Allocations", "Heap allocations of the whole Weir process for each request, including those of timers and the garbage collector. They are counted once, apart from the samples.", []string{"case", "own", "std"}, rows)
 }
 
 // plots returns the plots of the figures.

@@ -351,7 +351,7 @@ func (b *bench) inTurn(number int, together []kind, servers []*server) error {
 				return err
 			}
 			s := servers[(i+n+number)%len(servers)]
-			got, err := b.measure(k, s, number == 0)
+			got, err := b.measure(k, s)
 			if err != nil {
 				return fmt.Errorf("%s: %s: %w", s.title, k.title, err)
 			}
@@ -360,6 +360,9 @@ func (b *bench) inTurn(number int, together []kind, servers []*server) error {
 			}
 			b.samples[k.name][s.name] = append(b.samples[k.name][s.name], got)
 		}
+	}
+	if number == 0 {
+		return b.countAllocations(together, servers)
 	}
 	return nil
 }
