@@ -180,11 +180,15 @@ func (s *server) saveProfile(folder, name string, d time.Duration) error {
 	return errors.Join(err, file.Close())
 }
 
-// countAllocations counts the allocations of each Weir in each case. It does so after all samples, because a Weir that is
-// asked for its metrics has garbage to collect afterwards. While configs change, most allocations are not for requests.
+// countAllocations counts the allocations of each Weir in each case. It comes after everything else is measured, because
+// a Weir that is asked for its metrics has garbage to collect afterwards. While configs change, most allocations are not
+// for requests.
 func (b *bench) countAllocations(together []kind, servers []*server) error {
 	for _, k := range together {
 		for _, s := range servers {
+			if err := b.ctx.Err(); err != nil {
+				return err
+			}
 			if s.engine == "" || k.reloads {
 				continue
 			}

@@ -165,7 +165,7 @@ func fill(name, file string, about any) error {
 // start runs a peer. When it returns, the peer serves.
 //
 // It runs a new copy of the program each time. Where in physical memory the pages of a program lie decides which of
-// them the processor's caches can hold together, and makes a request take up to 1.5 % more or less time. They stay
+// them the processor's caches can hold together, and makes a difference of nearly 2 % to a request. They stay
 // there for as long as the file is in the page cache, so all measurements of one file have the same luck.
 func (p *peer) start(at site, processors []int) (*server, error) {
 	at.Name, at.Engine = p.name, p.engine
@@ -199,8 +199,8 @@ func (p *peer) start(at site, processors []int) (*server, error) {
 const pieceOf = 32 << 10
 
 // copyTo copies a program into a folder, and returns the path of the copy. The copy is on the disk then, so that the
-// system does not write it during a sample. No process is started meanwhile: it would have the file open for writing for
-// a moment, and then the copy could not be started.
+// system does not write it during a sample. No process is started meanwhile: it would have the file open for writing
+// for a moment, and then the copy could not be started.
 func copyTo(folder, program string) (string, error) {
 	syscall.ForkLock.RLock()
 	defer syscall.ForkLock.RUnlock()

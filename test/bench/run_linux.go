@@ -310,7 +310,13 @@ func (b *bench) round(number int) error {
 		if number == 0 && profile == "base" {
 			measured = b.lookingToo
 		}
-		if err := b.with(profile, func(servers []*server) error { return measured(number, wanted[profile], servers) }); err != nil {
+		if err := b.with(profile, func(servers []*server) error {
+			err := measured(number, wanted[profile], servers)
+			if err == nil && number == 0 {
+				err = b.countAllocations(wanted[profile], servers)
+			}
+			return err
+		}); err != nil {
 			return err
 		}
 	}
@@ -360,9 +366,6 @@ func (b *bench) inTurn(number int, together []kind, servers []*server) error {
 			}
 			b.samples[k.name][s.name] = append(b.samples[k.name][s.name], got)
 		}
-	}
-	if number == 0 {
-		return b.countAllocations(together, servers)
 	}
 	return nil
 }

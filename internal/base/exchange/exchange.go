@@ -222,11 +222,11 @@ func (x *Exchange) Tried(a Attempt) {
 	x.Attempts = append(x.Attempts, a)
 }
 
-// isCopy drops from x, a copy, what only the original may have: hooks, the way to send 1xx responses, and memory that it
-// would otherwise share.
+// isCopy drops from x, a copy, what only the original may have: hooks, the way to send 1xx responses, and memory that
+// both would use.
 func (x *Exchange) isCopy() {
 	x.onHead, x.onDone, x.Informational = headHook{}, nil, nil
-	x.idRoom, x.idsLeft = nil, 0
+	x.again, x.idRoom, x.idsLeft = false, nil, 0
 }
 
 // Detach returns a request for work that outlives the handler. It has its own copy of head and exchange, is not

@@ -47,7 +47,7 @@ type Client struct {
 	start   time.Time
 	rooms   sync.Pool // of *room
 	rounds  sync.Pool // of *round
-	cutOff  *round    // stands for a round whose connection the patrol has closed
+	cutOff  *round    // stands for a round whose connection the patrol closes
 
 	mu      sync.Mutex // guards what follows
 	links   map[*link]struct{}

@@ -403,7 +403,11 @@ func TestNoRequestWaitsUntilTheConnectionOfAnotherIsClosed(t *testing.T) {
 	_, in := e.accepts(t)
 	hears(t, in)
 	leave()
-	<-slow.closing
+	select {
+	case <-slow.closing:
+	case <-time.After(await.Patience):
+		t.Fatal("the connection of a request that nobody wants stays open")
+	}
 	other := e.ask(t.Context(), t, "GET", nil)
 	conn, in := e.accepts(t)
 	hears(t, in)

@@ -17,7 +17,7 @@ func (r *round) openTunnel() io.ReadWriteCloser {
 	r.room.empty()
 	r.client.rooms.Put(r.room)
 	r.room = nil
-	l.forget() // if the patrol has closed it, its reader finds out
+	l.forget() // if the patrol closes it, its reader finds out
 	return t
 }
 
