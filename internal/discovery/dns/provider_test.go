@@ -19,13 +19,20 @@ import (
 	"github.com/weir-gateway/weir/internal/discovery"
 )
 
-// bubble runs a provider with a clock that the test moves, against a zone.
+// moment is how long a zone takes to answer in a bubble.
+const moment = time.Millisecond
+
+// bubble runs a provider with a clock that the test moves, against a zone. The zone answers after a moment, so that the
+// first answers are those that the story gives before it first waits.
 func bubble(t *testing.T, s config.Service, story func(t *testing.T, z *zone, r *running)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		h := machineOf(t, "nameserver 192.0.2.53\n", "")
 		z := &zone{}
-		h.by = z.exchange
+		h.by = func(ctx context.Context, server string, q question, streams bool) (reply, error) {
+			wait(moment)
+			return z.exchange(ctx, server, q, streams)
+		}
 		r := h.run(t, s)
 		story(t, z, r)
 		r.stop()
@@ -176,6 +183,7 @@ func TestANameIsAbsent(t *testing.T) {
 func TestANameThatComesLate(t *testing.T) {
 	bubble(t, source("http", "//late.internal:8080"), func(t *testing.T, z *zone, r *running) {
 		t.Helper()
+		wait(2 * moment)
 		if got := r.told(); got != "absent" {
 			t.Errorf("at once: %s", got)
 		}
