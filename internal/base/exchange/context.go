@@ -36,10 +36,13 @@ func (c *RequestContext) Leave() bool {
 		return false
 	}
 	c.x, c.head, c.reply = nil, nil, nil
-	stale := poison.Text()
-	c.room = Exchange{
-		ID: stale, Host: stale, Path: stale, Query: stale, Route: stale,
-		again: true, idRoom: c.room.idRoom, idsLeft: c.room.idsLeft,
+	x := &c.room
+	ids, left := x.idRoom, x.idsLeft
+	*x = Exchange{} // and then field by field: a value with fields of x would be made elsewhere, and copied
+	x.again, x.idRoom, x.idsLeft = true, ids, left
+	if poison.On {
+		stale := poison.Text()
+		x.ID, x.Host, x.Path, x.Query, x.Route = stale, stale, stale, stale, stale
 	}
 	return !poison.On
 }

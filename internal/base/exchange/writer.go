@@ -45,7 +45,8 @@ type Writer struct {
 func Begin(w http.ResponseWriter, r *http.Request, x *Exchange) (*Writer, *http.Request) {
 	r = begin(r, x)
 	ew := &x.writer
-	*ew = Writer{w: w, r: r, x: x, lines: linesOf(w, r)}
+	*ew = Writer{}
+	ew.w, ew.r, ew.x, ew.lines = w, r, x, linesOf(w, r)
 	if r.ProtoAtLeast(1, 1) {
 		x.Informational = ew
 	}

@@ -67,6 +67,8 @@ func WithFields(lines ...Field) Option {
 }
 
 // New makes a Fault of this kind. With an empty detail there is only the title.
+//
+//go:noinline // it is large, and would make the stack frames of hot functions larger
 func (k Kind) New(detail string, options ...Option) *Fault {
 	f := &Fault{Kind: k, Detail: detail}
 	for _, set := range options {

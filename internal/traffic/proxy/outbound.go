@@ -55,7 +55,8 @@ func (t *passage) host() string {
 
 // setTarget sets u to the normalised path, which net/http writes byte for byte.
 func setTarget(u *url.URL, path, query string) {
-	*u = url.URL{Path: path, RawPath: path, RawQuery: query}
+	*u = url.URL{}
+	u.Path, u.RawPath, u.RawQuery = path, path, query
 	if strings.IndexByte(path, '%') >= 0 {
 		if decoded, err := url.PathUnescape(path); err == nil {
 			u.Path = decoded

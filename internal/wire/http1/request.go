@@ -215,7 +215,8 @@ func (t *turn) parseURL(c *Conn, target string) *url.URL {
 	}
 	path, query, asked := strings.Cut(target, "?")
 	if plainPath(path) {
-		*u = url.URL{Path: path, RawQuery: query, ForceQuery: asked && query == ""}
+		*u = url.URL{}
+		u.Path, u.RawQuery, u.ForceQuery = path, query, asked && query == ""
 		return u
 	}
 	parsed, err := url.ParseRequestURI(target)
