@@ -201,13 +201,18 @@ type Route struct {
 	Policy   SourcePolicy
 	// EncodedSlash lets paths with %2F or %5C reach this route. They are otherwise refused as ambiguous.
 	EncodedSlash bool
-	// Via holds the origins of inherited fields by their key ("timeout", "retry"), for Expand. It leaves out the
+	// Forwarded names the fields about the client that the backend gets, of forward.Withholdable; nil: all of them.
+	Forwarded *Forwarded
+	// Via holds the origins of inherited fields by their key ("timeout", "retry", "forwarded"), for Expand. It leaves out the
 	// route's own fields.
 	Via map[string]Origin
 	// Broken is why this route cannot serve. The route then answers 500 to every request that it matches, so that a
 	// less specific and perhaps open route does not get them instead.
 	Broken string
 }
+
+// Forwarded is a list of names of header fields.
+type Forwarded struct{ Names []string }
 
 // SourcePolicy holds the settings in which the sources of routes differ by contract.
 type SourcePolicy struct {

@@ -418,6 +418,7 @@ func (e expander) route(r Route) *doc.Node {
 	if r.EncodedSlash {
 		f.put("encoded_slash", doc.EncodeNode(true), "")
 	}
+	f.put("forwarded", forwardedNode(r.Forwarded), via("forwarded"))
 	return &f.Node
 }
 

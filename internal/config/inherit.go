@@ -28,7 +28,7 @@ func (l *loader) levels(group string, own *level) []level {
 }
 
 // inheritable are the fields that may be inherited, in addition to filters.
-func inheritable() []string { return []string{"timeout", "retry"} }
+func inheritable() []string { return []string{"timeout", "retry", "forwarded"} }
 
 // inherited is one field of a route with the level that it comes from.
 type inherited struct {
@@ -68,8 +68,8 @@ func inherit(own []doc.Entry, levels []level) []inherited {
 	return fields
 }
 
-// switchedOff reports whether e only keeps an inherited field away. A timeout or retry of none is a value of its own:
-// it also overrides the service's.
+// switchedOff reports whether e only keeps an inherited field away. A timeout, retry or forwarded of none is a value
+// of its own: it also overrides the service's, or the default.
 func switchedOff(e doc.Entry) bool {
 	return isNone(e.Value) && !slices.Contains(inheritable(), e.Key)
 }

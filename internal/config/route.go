@@ -23,6 +23,7 @@ type routeForm struct {
 	Timeout      *timeoutsForm `doc:"timeout" help:"the time for the whole request, or for each part" example:"5s"`
 	Retry        *retryForm    `doc:"retry" help:"retries after a failed attempt" example:"2"`
 	EncodedSlash bool          `doc:"encoded_slash" help:"whether to accept paths with an encoded slash or backslash, or with a ';' (plain or encoded)"`
+	Forwarded    *Forwarded    `doc:"forwarded" help:"the header fields about the client that the backend gets, or none; all by default" example:"X-Forwarded-For"`
 }
 
 // longRouteForm holds those of the long form.
@@ -36,10 +37,11 @@ type longRouteForm struct {
 	Timeout      *timeoutsForm     `doc:"timeout" help:"the time for the whole request, or for each part"`
 	Retry        *retryForm        `doc:"retry" help:"retries after a failed attempt"`
 	EncodedSlash bool              `doc:"encoded_slash" help:"whether to accept paths with an encoded slash or backslash, or with a ';' (plain or encoded)"`
+	Forwarded    *Forwarded        `doc:"forwarded" help:"the header fields about the client that the backend gets, or none; all by default" example:"X-Forwarded-For"`
 }
 
 func routeKeys() []string {
-	return []string{"name", "to", "compose", "return", "timing", "strip", "match", "hosts", "listeners", "timeout", "retry", "encoded_slash"}
+	return []string{"name", "to", "compose", "return", "timing", "strip", "match", "hosts", "listeners", "timeout", "retry", "encoded_slash", "forwarded"}
 }
 
 // isCore reports whether key is a field of routeForm that is lowered by itself.
@@ -84,6 +86,7 @@ func (l *loader) shortRoute(r *Route, e element, levels []level, ps *doc.Problem
 	if ok {
 		r.Matches = key.matches(form.Match)
 	}
+	r.Forwarded = form.Forwarded
 	r.common(form.Listeners, form.Timeout, form.Retry, form.EncodedSlash, fields)
 	l.ofGroup(r)
 	c := capturesOf(r.Hosts, r.Matches)
@@ -198,12 +201,16 @@ func (l *loader) longRoute(r *Route, e element, levels []level, ps *doc.Problems
 		case f.via != "" && f.Key == "retry":
 			form.Retry = &retryForm{}
 			doc.Decode(f.Value, form.Retry, ps)
+		case f.via != "" && f.Key == "forwarded":
+			form.Forwarded = &Forwarded{}
+			doc.Decode(f.Value, form.Forwarded, ps)
 		}
 	}
 	r.Hosts, r.Sticky = form.Hosts, form.Sticky
 	for _, m := range form.Matches {
 		r.Matches = append(r.Matches, m.match())
 	}
+	r.Forwarded = form.Forwarded
 	r.common(form.Listeners, form.Timeout, form.Retry, form.EncodedSlash, fields)
 	l.ofGroup(r)
 	c := capturesOf(r.Hosts, r.Matches)

@@ -4,6 +4,7 @@ import (
 	"reflect"
 	"slices"
 
+	"github.com/weir-gateway/weir/internal/base/forward"
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
 
@@ -68,6 +69,10 @@ func (quota) DocSchema() *doc.Schema { return either(count(), off()) }
 func (timeoutsForm) DocSchema() *doc.Schema { return doc.SchemaOr[plainTimeouts](durationText()) }
 
 func (retryForm) DocSchema() *doc.Schema { return doc.SchemaOr[plainRetry](count(), off()) }
+
+func (Forwarded) DocSchema() *doc.Schema {
+	return either(oneOrMany(&doc.Schema{Enum: forward.Withholdable()}), off())
+}
 
 func (balanceForm) DocSchema() *doc.Schema {
 	return doc.SchemaOr[plainBalance](&doc.Schema{Enum: slices.DeleteFunc(balances(), func(by string) bool { return by == byHash })})

@@ -32,6 +32,7 @@ const openRate = 5000
 func kinds() []kind {
 	return []kind{
 		{name: "get", title: "GET, 1 KiB", profile: "base", open: plain(64, get("/", nil, small))},
+		{name: "usual", title: "the same, Weir with its defaults", profile: "usual", open: plain(64, get("/", nil, small))},
 		{name: "fields", title: "GET, 10 fields, and 8 back", profile: "base", open: plain(64, get("/fields", tenFields, small))},
 		{name: "fresh", title: "the same, no field like the one before", profile: "base", open: plain(64, fresh("/fields", tenFields, small))},
 		{name: "post", title: "POST of 4 KiB", profile: "base", open: plain(64, post("/", small))},

@@ -276,7 +276,7 @@ func (s *server) check() error {
 		return errors.New("content is not passed as it is")
 	case head.Get("Saw-X-Forwarded-For") == "":
 		return errors.New("the origin is not told who asks")
-	case s.Profile == "observed" && head.Get("Saw-X-Request-Id") == "":
+	case (s.Profile == "observed" || s.Profile == "usual" && s.engine != "") && head.Get("Saw-X-Request-Id") == "":
 		return errors.New("the origin is not told an id")
 	case s.Profile == "filter" && (head.Get("Saw-X-Tenant") != "blue" || head.Get("Saw-X-Debug") != ""):
 		return fmt.Errorf("the request's fields are not changed: %v", head)

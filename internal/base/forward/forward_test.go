@@ -108,7 +108,7 @@ func TestFieldsThatAGuardSetsSurviveTheWayOut(t *testing.T) {
 	in.Set("X-User", "alice") // a guard
 	in.Set("X-Forwarded-User", "alice")
 	h, out := head()
-	forward.Request(out, in, x, "1.1")
+	forward.Request(out, in, x, "1.1", forward.Withheld{})
 	if h.Get("X-User") != "alice" || h.Get("X-Forwarded-User") != "alice" {
 		t.Errorf("%v", h)
 	}
@@ -300,7 +300,7 @@ func TestEachRequestIsToldOfItsOwnClient(t *testing.T) {
 			if kind != "lines" {
 				_, out = head()
 			}
-			forward.Request(out, src, &exchange.Exchange{Client: c.client, Connection: on}, c.proto)
+			forward.Request(out, src, &exchange.Exchange{Client: c.client, Connection: on}, c.proto, forward.Withheld{})
 			var got []string
 			for _, name := range []string{"Via", "X-Forwarded-Proto", "X-Forwarded-Port", "X-Forwarded-Host", "X-Forwarded-For"} {
 				got = append(got, strings.Join(out.Values(name), " and "))
@@ -326,7 +326,7 @@ func TestWhatIsToldOfAClientCostsWhatChanges(t *testing.T) {
 			x.Client.Host = c.hosts[n%len(c.hosts)]
 			n++
 			out.Forget()
-			forward.Request(out, src, x, "1.1")
+			forward.Request(out, src, x, "1.1", forward.Withheld{})
 		})
 		if got > c.want {
 			t.Errorf("hosts %q: %v allocations for each request, want %v", c.hosts, got, c.want)
@@ -339,7 +339,7 @@ func BenchmarkRequest(b *testing.B) {
 	in := browserHead()
 	x := &exchange.Exchange{ID: "id", Client: forward.Receive(netip.MustParseAddrPort("192.0.2.1:1"), true, "shop.dev", in, nil)}
 	for b.Loop() {
-		forward.Request(exchange.MapHead(make(http.Header, 20)), in, x, "1.1")
+		forward.Request(exchange.MapHead(make(http.Header, 20)), in, x, "1.1", forward.Withheld{})
 	}
 }
 
@@ -363,6 +363,44 @@ func TestManagedInEverySpelling(t *testing.T) {
 	for _, name := range []string{"", "X", "Accept", "Cookie", "Content-Type", "Hosts", "X-Envoy", "X-Request-Ids", "Via2", "Ex", strings.Repeat("x", 200), "\xff\xff"} {
 		if forward.Managed(name) {
 			t.Errorf("%s does not pass", name)
+		}
+	}
+}
+
+// What is withheld is sent neither in Weir's words nor in those of a client, whether it is trusted or not. Everything
+// else is sent as usual.
+func TestWithheldFieldsAreNotSent(t *testing.T) {
+	all := forward.Withholdable()
+	trusted := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
+	for _, peer := range []string{"10.0.0.1:1", "192.0.2.1:1"} {
+		for kind, src := range kinds("Via: 1.1 before", "X-Forwarded-For: 198.51.100.9", "X-Forwarded-Proto: https", "X-Forwarded-Host: told",
+			"X-Forwarded-Port: 99", "X_Forwarded_For: 198.51.100.9", "X-Request-Id: told", "X-Own: 1") {
+			x := &exchange.Exchange{ID: "id", Connection: new(exchange.Connection), Client: forward.Receive(netip.MustParseAddrPort(peer), false, "own", src, trusted)}
+			for told := range len(all) + 1 {
+				out := exchange.MapHead(exchange.Ordered())
+				forward.Request(out, src, x, "1.1", forward.AllBut(all[:told]))
+				for i, name := range all {
+					if got := out.Values(name); len(got) > 0 != (i < told) {
+						t.Errorf("%s as %s, told %v: %s is %q", peer, kind, all[:told], name, got)
+					}
+				}
+				if out.Get("Via") != "1.1 before, 1.1 weir" || out.Get("X-Own") != "1" || len(out.Values("Forwarded"))+len(out.Values("X_Forwarded_For")) > 0 {
+					t.Errorf("%s as %s, told %v: Via is %q, X-Own %q, Forwarded %q", peer, kind, all[:told], out.Get("Via"), out.Get("X-Own"), out.Values("Forwarded"))
+				}
+			}
+		}
+	}
+}
+
+// A trusted peer's Forwarded tells the client's address too, so it is withheld with X-Forwarded-For.
+func TestForwardedIsWithheldWithTheAddress(t *testing.T) {
+	for _, told := range [][]string{{"X-Forwarded-For"}, {"X-Forwarded-Host"}} {
+		_, src := head("Forwarded: for=198.51.100.9")
+		x := &exchange.Exchange{Client: forward.Receive(netip.MustParseAddrPort("10.0.0.1:1"), false, "own", src, []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")})}
+		h, out := head()
+		forward.Request(out, src, x, "1.1", forward.AllBut(told))
+		if address := told[0] == "X-Forwarded-For"; len(h.Values("Forwarded")) > 0 != address || len(h.Values("X-Forwarded-For")) > 0 != address {
+			t.Errorf("told %v: %v", told, h)
 		}
 	}
 }

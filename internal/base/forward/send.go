@@ -52,9 +52,10 @@ func receivedBy(member string) string {
 //   - Via: the protocol version of the client's request, which RFC 9110 requires of a gateway.
 //   - X-Request-Id: the id of the exchange x.
 //
-// X-Forwarded-For comes last if the peer is trusted, and otherwise before the id. proto is the client's protocol
-// version as Via writes it ("1.1", "2"). dst must be empty. Values are shared with src.
-func Request(dst, src exchange.Head, x *exchange.Exchange, proto string) {
+// X-Forwarded-For comes last if the peer is trusted, and otherwise before the id. Fields that are withheld are left
+// out, also if a trusted peer sent them. proto is the client's protocol version as Via writes it ("1.1", "2"). dst must
+// be empty. Values are shared with src.
+func Request(dst, src exchange.Head, x *exchange.Exchange, proto string, withheld Withheld) {
 	came := exchange.CopyWithout(dst, src, &notPassed)
 	if came.Has(field.TE) && AcceptsTrailers(src) {
 		dst.Set("Te", "trailers")
@@ -64,11 +65,11 @@ func Request(dst, src exchange.Head, x *exchange.Exchange, proto string) {
 		exchange.AddLines(dst, names.via.Line(strings.Join(append(src.Values("Via"), proto+" "+pseudonym), ", ")))
 		said = said[1:] // without its own Via
 	}
-	exchange.AddLines(dst, said...)
-	if id := x.IDLine(); id != "" {
+	withheld.add(dst, said)
+	if id := x.IDLine(); id != "" && !withheld.names.Has(field.XRequestID) {
 		exchange.AddLines(dst, id)
 	}
-	if x.Client.Trusted && x.Client.Peer.IsValid() {
+	if x.Client.Trusted && x.Client.Peer.IsValid() && !withheld.names.Has(field.XForwardedFor) {
 		exchange.AddLines(dst, chain(src, &x.Client)...)
 	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/weir-gateway/weir/internal/base/expr"
 	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/base/forward"
 	"github.com/weir-gateway/weir/internal/base/pattern"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/config/doc"
@@ -144,11 +145,19 @@ func (o *road) lay() {
 	for i := range backends {
 		variants = append(variants, o.variant(i, &backends[i], onRoute))
 	}
-	*o.options = proxy.Options{Timeouts: o.timeouts(), BodyBytes: o.bodyBytes(), Log: o.compiler.options.Log}
+	*o.options = proxy.Options{Timeouts: o.timeouts(), BodyBytes: o.bodyBytes(), Withheld: o.withheld(), Log: o.compiler.options.Log}
 	o.target.Choice = variant.New(variants, o.sticky())
 	o.target.Handler = o.withoutManaged(onRoute.guard(proxyTo(o.options, onRoute.adapt(o.target.Choice))))
 	o.target.Later, o.target.Way, o.target.Parts, o.target.PartsBytes = onRoute.later, onRoute.way, onRoute.parts, onRoute.partsBytes
 	o.status(onRoute)
+}
+
+// withheld returns what the backend is not told about the client.
+func (o *road) withheld() forward.Withheld {
+	if o.route.Forwarded == nil {
+		return forward.Withheld{}
+	}
+	return forward.AllBut(o.route.Forwarded.Names)
 }
 
 // placed records where filters are.

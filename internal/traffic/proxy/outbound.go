@@ -23,7 +23,7 @@ func (t *passage) outbound() {
 	t.ctx.Entrust(out, t.exchange)
 	out.Method, out.URL, out.Host = t.r.Method, &t.out.URL, t.host()
 	head := t.out.Head()
-	forward.Request(head, t.in, t.exchange, version(t.r))
+	forward.Request(head, t.in, t.exchange, version(t.r), t.Withheld)
 	if t.body == nil {
 		if t.came.Has(field.Upgrade) && t.r.ProtoMajor == 1 {
 			t.askUpgrade(head)

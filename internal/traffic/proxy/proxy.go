@@ -49,7 +49,9 @@ type Options struct {
 	// BodyBytes is the largest request body; 0 means no bound. The answer to a larger body
 	// is a 413, before the body is read if its length is known.
 	BodyBytes int64
-	Log       *slog.Logger // nil: slog.Default
+	// Withheld is what the backend is not told about the client.
+	Withheld forward.Withheld
+	Log      *slog.Logger // nil: slog.Default
 }
 
 // New makes the handler. Requests must reach it through exchange.Begin, after
