@@ -69,7 +69,7 @@ func (d Decisions) Record(r *http.Request, one Decision) {
 	if one.Rule != "" {
 		attributes = append(attributes, slog.String("rule", one.Rule))
 	}
-	attributes = append(attributes, slog.String("route", d.route), slog.String("request_id", exchange.Of(r).ID))
+	attributes = append(attributes, slog.String("route", d.route), slog.String("request_id", exchange.Of(r).RequestID()))
 	if one.DryRun {
 		attributes = append(attributes, slog.Bool("dry_run", true))
 	}

@@ -5,6 +5,7 @@ package exchange
 // uses x calls Branch; from then on another goroutine may use b. With puts it into the request that it is for. It must
 // end before the handler of x returns.
 func (x *Exchange) Branch(b *Exchange) {
+	x.RequestID() // both have the same
 	*b = *x
 	b.isCopy()
 	b.Attempts, b.Fault = nil, nil

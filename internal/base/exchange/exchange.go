@@ -14,7 +14,7 @@ import (
 // Exchange is what Weir knows about one request beyond the request itself. It is passed to Begin when the head has been
 // read, and lives until End. One goroutine uses it at a time.
 type Exchange struct {
-	ID       string // the request id: the trusted client's own, or a new one
+	ID       string // of the request, if that came with one or it was made already; RequestID returns it in any case
 	Start    time.Time
 	Listener string // the name of the listener that was chosen
 	Client   Client
@@ -232,6 +232,7 @@ func (x *Exchange) isCopy() {
 // Detach returns a request for work that outlives the handler. It has its own copy of head and exchange, is not
 // cancelled by the client, and has no hooks and no body (the caller sets one that it owns).
 func Detach(r *http.Request) *http.Request {
+	Of(r).RequestID() // both have the same
 	x := *Of(r)
 	_ = r.Context().Done() // the detached context is below this one; a context whose Done was called is never reused
 	x.isCopy()

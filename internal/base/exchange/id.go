@@ -2,6 +2,7 @@ package exchange
 
 import (
 	"encoding/binary"
+	"math/rand/v2"
 	"strings"
 	"unsafe"
 
@@ -11,7 +12,7 @@ import (
 // idName is the header field that carries the id of a request.
 var idName = field.Named("X-Request-Id")
 
-// idDigits is the number of digits of an id made by NewID.
+// idDigits is the number of digits of an id made by newID.
 const idDigits = 32
 
 // ready is the line of such an id without its digits, which stand before the last two bytes.
@@ -34,9 +35,18 @@ type idText [64]byte
 // line returns the line, which shares the memory of t: nobody may write to it any more.
 func (t *idText) line() field.Line { return field.Line(unsafe.String(&t[0], readyBytes)) } //nolint:gosec // see above
 
-// NewID makes a 128-bit id in hexadecimal, which fits a W3C trace id too, and sets it as the id of x. Its text and its
+// RequestID returns the id of the request: the one that it came with, or else a new one of random bits, which is made
+// when it is asked for first. A route that withholds it from its backend needs none unless something is logged.
+func (x *Exchange) RequestID() string {
+	if x.ID == "" {
+		x.newID(rand.Uint64(), rand.Uint64()) //nolint:gosec // it needs to be unique, not secret
+	}
+	return x.ID
+}
+
+// newID makes a 128-bit id in hexadecimal, which fits a W3C trace id too, and sets it as the id of x. Its text and its
 // header field line are made together, because most requests need both.
-func (x *Exchange) NewID(a, b uint64) {
+func (x *Exchange) newID(a, b uint64) {
 	text := x.roomForID()
 	*text = ready
 	to := text[readyAt:][:idDigits]
@@ -48,7 +58,7 @@ func (x *Exchange) NewID(a, b uint64) {
 	x.ID = idOf(text.line())
 }
 
-// idOf returns the id in a line that NewID has made.
+// idOf returns the id in a line that newID has made.
 func idOf(line field.Line) string { return string(line[readyAt:][:idDigits]) }
 
 // roomForID returns memory that nothing else has.
@@ -71,13 +81,11 @@ func digits(v uint64) uint64 {
 	return v + each*'0' + letters*('a'-10-'0')
 }
 
-// IDLine returns the header field line that carries the id; "" if there is no id.
+// IDLine returns the header field line that carries RequestID.
 func (x *Exchange) IDLine() field.Line {
-	switch {
-	case x.ID == "":
-		return ""
-	case x.idText != nil && idOf(x.idText.line()) == x.ID:
+	id := x.RequestID()
+	if x.idText != nil && idOf(x.idText.line()) == id {
 		return x.idText.line()
 	}
-	return idName.Line(x.ID)
+	return idName.Line(id)
 }

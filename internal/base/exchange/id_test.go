@@ -48,9 +48,8 @@ func TestIDsStayWhenTheirExchangeIsUsedAgain(t *testing.T) {
 	isID := regexp.MustCompile(`^[0-9a-f]{32}$`)
 	var ids, lines, were []string
 	manyIDs(t, func(x *exchange.Exchange, n uint64) {
-		x.NewID(n, n<<8|0xfedcba9876543210)
-		if !isID.MatchString(x.ID) {
-			t.Fatalf("an id is %q", x.ID)
+		if id := x.RequestID(); !isID.MatchString(id) || id != x.RequestID() {
+			t.Fatalf("an id is %q, and then %q", id, x.RequestID())
 		}
 		ids, lines, were = append(ids, x.ID), append(lines, wire(t, x)), append(were, strings.Clone(x.ID))
 	})
@@ -63,16 +62,14 @@ func TestIDsStayWhenTheirExchangeIsUsedAgain(t *testing.T) {
 
 func TestACopyOfAnExchangeHasIDsOfItsOwn(t *testing.T) {
 	manyIDs(t, func(x *exchange.Exchange, n uint64) {
-		x.NewID(n, 1)
 		var branch exchange.Exchange
 		x.Branch(&branch)
 		if branch.ID != x.ID || branch.IDLine() != x.IDLine() {
 			t.Errorf("a branch of %q is %q", x.ID, branch.ID)
 		}
-		branch.NewID(n, 2)
-		was := strings.Clone(branch.ID)
-		x.NewID(n, 3)
-		if branch.ID != was || x.ID == was {
+		x.ID, branch.ID = "", "" // each makes another one
+		was := strings.Clone(branch.RequestID())
+		if x.RequestID() == was || branch.RequestID() != was {
 			t.Errorf("the id of a branch was %q and is %q", was, branch.ID)
 		}
 	})
@@ -86,7 +83,7 @@ func TestFewIDsAreAllocated(t *testing.T) {
 		c.Again(ctx)
 		x := exchange.New(r)
 		exchange.Begin(w, r, x)
-		x.NewID(1, 2)
+		x.RequestID()
 		x.Alone()
 		x.Forgo()
 		c.Cancel(nil)

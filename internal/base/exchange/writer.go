@@ -116,7 +116,7 @@ func (w *Writer) Fail(err error) {
 	if w.status != 0 {
 		panic(http.ErrAbortHandler)
 	}
-	answer(w, w.Head(), w.r, f, fault.Context{RequestID: w.x.ID, Verbose: w.x.Verbose, Late: late(w.r, time.Since(w.x.Start))})
+	answer(w, w.Head(), w.r, f, fault.Context{RequestID: w.x.RequestID(), Verbose: w.x.Verbose, Late: late(w.r, time.Since(w.x.Start))})
 }
 
 // Finish ends the exchange: it runs the done hooks with the outcome, and returns the outcome too. abort is the reason

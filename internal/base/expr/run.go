@@ -109,7 +109,7 @@ func (r *run) requestVariable(name string) (any, bool) {
 	case requestBody:
 		return once(&r.requestBody, r.in.RequestBody), true
 	case "request.id":
-		return types.String(x.ID), true
+		return types.String(x.RequestID()), true
 	case pathName:
 		return &r.path, true
 	case queryName:

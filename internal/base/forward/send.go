@@ -66,8 +66,8 @@ func Request(dst, src exchange.Head, x *exchange.Exchange, proto string, withhel
 		said = said[1:] // without its own Via
 	}
 	withheld.add(dst, said)
-	if id := x.IDLine(); id != "" && !withheld.names.Has(field.XRequestID) {
-		exchange.AddLines(dst, id)
+	if !withheld.names.Has(field.XRequestID) {
+		exchange.AddLines(dst, x.IDLine())
 	}
 	if x.Client.Trusted && x.Client.Peer.IsValid() && !withheld.names.Has(field.XForwardedFor) {
 		exchange.AddLines(dst, chain(src, &x.Client)...)

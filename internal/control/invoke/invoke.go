@@ -151,7 +151,7 @@ func (f *Function) Payload(ctx context.Context, payload []byte, use func(functio
 		return Report{}, err //nolint:wrapcheck // never fails
 	}
 	call := f.begin(x)
-	answer, err := invoker.Invoke(exchange.With(r, x), function.Invocation{ID: x.ID, Payload: payload})
+	answer, err := invoker.Invoke(exchange.With(r, x), function.Invocation{ID: x.RequestID(), Payload: payload})
 	call.answered()
 	if err == nil {
 		err = use(answer)
@@ -184,7 +184,7 @@ func (c *call) answered() { c.headTook = time.Since(c.began) }
 // the time that it took.
 func (c *call) report() Report {
 	took := time.Since(c.began)
-	r := Report{ID: c.x.ID}
+	r := Report{ID: c.x.RequestID()}
 	if n := len(c.x.Attempts); n > 0 {
 		last := c.x.Attempts[n-1]
 		took -= max(0, c.headTook-last.Took)

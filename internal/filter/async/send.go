@@ -168,7 +168,7 @@ func retryAfter(text string, now time.Time) time.Duration {
 
 // tell logs an attempt.
 func (a *async) tell(x *exchange.Exchange, at queue.Attempt, o queue.Outcome, outcome exchange.Outcome) {
-	attributes := []any{"job", at.Job.ID, "route", at.Job.Lane, "attempt", at.Job.Attempts, "took", outcome.Took, "request_id", x.ID}
+	attributes := []any{"job", at.Job.ID, "route", at.Job.Lane, "attempt", at.Job.Attempts, "took", outcome.Took, "request_id", x.RequestID()}
 	if outcome.Status > 0 {
 		attributes = append(attributes, "status", outcome.Status)
 	}

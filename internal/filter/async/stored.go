@@ -67,7 +67,7 @@ type identity struct {
 func storedOf(r *http.Request, x *exchange.Exchange, head exchange.Head, callback string) *stored {
 	s := &stored{
 		Version: version, Method: r.Method, Target: r.URL.RequestURI(), Host: r.Host, Callback: callback,
-		ID: x.ID, Listener: x.Listener, RouteHost: x.Host, Path: x.Path, EncodedSlash: x.EncodedSlash, Query: x.Query,
+		ID: x.RequestID(), Listener: x.Listener, RouteHost: x.Host, Path: x.Path, EncodedSlash: x.EncodedSlash, Query: x.Query,
 		Client: client(x.Client),
 	}
 	for name, value := range head.All() {

@@ -113,7 +113,7 @@ func sendTo(t *testing.T, p filter.Policy, route func(http.ResponseWriter), line
 		name, value, _ := strings.Cut(line, ": ")
 		r.Header[name] = append(r.Header[name], value)
 	}
-	x := &exchange.Exchange{}
+	x := &exchange.Exchange{ID: "id"}
 	recorder := httptest.NewRecorder()
 	w, r := exchange.Begin(recorder, r, x)
 	handler.ServeHTTP(w, r)

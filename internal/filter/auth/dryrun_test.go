@@ -53,9 +53,9 @@ func TestADryRunLetsPassAsNobody(t *testing.T) {
 		case (a.passed.Get("X-User") == "jwt-sub") != (c.as == "jwt-sub"):
 			t.Errorf("%s: the backend is told of %q", name, a.passed.Get("X-User"))
 		}
-		want := "level=DEBUG msg=auth decision=allow route=\"GET /\" request_id=\"\" dry_run=true\n"
+		want := "level=DEBUG msg=auth decision=allow route=\"GET /\" request_id=id dry_run=true\n"
 		if c.why != "" {
-			want = "level=INFO msg=auth decision=deny route=\"GET /\" request_id=\"\" dry_run=true reason="
+			want = "level=INFO msg=auth decision=deny route=\"GET /\" request_id=id dry_run=true reason="
 		}
 		if _, line, _ := strings.Cut(log.String(), " "); !strings.HasPrefix(line, want) || !strings.Contains(line, c.why) || strings.Count(line, "\n") != 1 {
 			t.Errorf("%s: the log says\n%swant %s%s", name, line, want, c.why)

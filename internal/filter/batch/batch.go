@@ -120,6 +120,7 @@ type run struct {
 
 // all runs every part. Parts that wait for nothing start in their order. When all returns, none is running.
 func (n *run) all(requests []request) {
+	n.outer.RequestID() // from here on it has one, also for parts that run at the same time
 	finished := make(chan int)
 	for i := range requests {
 		n.parts[i].request = &requests[i]
@@ -166,7 +167,7 @@ func (n *run) may(i int) bool {
 }
 
 // id is the id of a part's own request, which logs contain.
-func (n *run) id(i int) string { return n.outer.ID + "." + strconv.Itoa(i+1) }
+func (n *run) id(i int) string { return n.outer.RequestID() + "." + strconv.Itoa(i+1) }
 
 // response assembles the responses of the parts.
 func (n *run) response() (*http.Response, error) {

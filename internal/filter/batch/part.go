@@ -146,7 +146,7 @@ func (c *recorder) Write(p []byte) (int, error) {
 func (c *recorder) problem(method string) *fault.Fault {
 	switch {
 	case c.ended != nil && c.ended != http.ErrAbortHandler: //nolint:errorlint // the very value, as net/http compares it
-		c.run.log.Error("panic in a part of a batch", "request_id", c.run.outer.ID, "panic", fmt.Sprint(c.ended))
+		c.run.log.Error("panic in a part of a batch", "request_id", c.run.outer.RequestID(), "panic", fmt.Sprint(c.ended))
 		return fault.Unexpected.New("")
 	case c.full:
 		return fault.BatchPartFailed.New("The bodies of all parts together are larger than the batch may have.")

@@ -44,7 +44,7 @@ func (c *call) whole(ctx context.Context, res *http.Response) (*http.Response, e
 	}
 	if c.log != "" {
 		c.backend.log.LogAttrs(ctx, slog.LevelDebug, "the log of a function of AWS Lambda",
-			slog.String("request_id", exchange.Of(c.r).ID), slog.String("tail", c.log))
+			slog.String("request_id", exchange.Of(c.r).RequestID()), slog.String("tail", c.log))
 	}
 	return c.decode(payload)
 }

@@ -182,6 +182,6 @@ func (c *call) note(f *fault.Fault, told *function.Failure) {
 	}
 	c.failed.Store(&lastFailure{at: time.Now(), what: fmt.Sprintf("%s: %s", f.Code, told), tail: lines})
 	c.backend.log.LogAttrs(c.r.Context(), slog.LevelWarn, "a function of AWS Lambda has failed",
-		slog.String("request_id", exchange.Of(c.r).ID), slog.String("problem", f.Code),
+		slog.String("request_id", exchange.Of(c.r).RequestID()), slog.String("problem", f.Code),
 		slog.String("type", told.Type), slog.String("error", told.Message), slog.String("tail", c.log))
 }

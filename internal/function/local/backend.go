@@ -208,7 +208,7 @@ func (b *backend) ask(r *http.Request, try func(*lease) (*http.Response, error))
 			b.attempts.Refused(err)
 			return nil, err //nolint:wrapcheck // a fault or the client's own end
 		}
-		id := exchange.Of(r).ID // a copy: the exchange ends before the instance does
+		id := exchange.Of(r).RequestID() // a copy: the exchange ends before the instance does
 		place.Instance().request.Store(&id)
 		begin := time.Now()
 		res, err := try(place)

@@ -195,7 +195,7 @@ func (h *customHandler) invoke(b *backend, r *http.Request, place *lease, f *azu
 // tell logs an invocation's log lines, and what it sent to other outputs.
 func (h *customHandler) tell(b *backend, place *lease, r *http.Request, f *azure.Function, result azure.Result) {
 	const most = 16 << 10 // as for a line of output
-	log := b.log.With("instance", place.Instance().name, "request", exchange.Of(r).ID)
+	log := b.log.With("instance", place.Instance().name, "request", exchange.Of(r).RequestID())
 	for _, line := range result.Logs {
 		log.Info(begin(line, most), "name", f.Name)
 	}

@@ -257,7 +257,7 @@ func (s *sandboxed) call(b *backend, r *http.Request, place *lease, body []byte)
 	case errors.As(err, &crashed):
 		place.Release(pool.Served)
 		why := fmt.Sprintf("%s: %s%s", i.name, crashed.Why, i.lastWords())
-		b.log.Warn("a run of the function ended by itself", "error", why, "request", exchange.Of(r).ID)
+		b.log.Warn("a run of the function ended by itself", "error", why, "request", exchange.Of(r).RequestID())
 		return nil, fault.FunctionCrashed.New("", fault.Internal("%s", why))
 	case errors.As(err, &invalid):
 		place.Release(pool.Served)

@@ -108,6 +108,7 @@ func (c *Composition) begin(r *http.Request, body any) *run {
 	if c.readsRequest {
 		n.in.RequestBody = func() (any, error) { return n.body, nil }
 	}
+	n.exchange.RequestID() // from here on it has one, also for steps that run at the same time
 	n.exchange.Attempts = slices.Grow(n.exchange.Attempts, len(c.steps))
 	n.handed = n.hand[:0]
 	head := exchange.RequestHead(r)
@@ -466,7 +467,7 @@ func (r *run) failed(i int, err error) {
 func (r *run) standIn(i int, err error) {
 	r.states[i].missed = err
 	r.log.DebugContext(&r.ctx, "a step failed, and its else stands for it",
-		"composition", r.name, "step", r.steps[i].name, "request_id", r.exchange.ID, "error", err)
+		"composition", r.name, "step", r.steps[i].name, "request_id", r.exchange.RequestID(), "error", err)
 }
 
 // skip settles a step whose when is false.

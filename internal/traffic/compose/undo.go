@@ -104,7 +104,7 @@ func (r *run) takeBack(ctx context.Context, a *act) error {
 // report logs the result of an undo.
 func (r *run) report(a *act, err error) {
 	s := &r.steps[a.at]
-	fields := []any{"composition", r.name, "step", s.name, "request_id", r.exchange.ID}
+	fields := []any{"composition", r.name, "step", s.name, "request_id", r.exchange.RequestID()}
 	if a.element != noElement {
 		fields = append(fields, "element", a.element)
 	}

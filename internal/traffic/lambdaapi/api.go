@@ -128,7 +128,7 @@ func (a *API) operationFor(verifier *sigv4.Verifier, limit int64, do func(*call)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c := &call{w: exchange.WriterOf(w), r: r, x: exchange.Of(r), held: a.options.Held}
 		defer func() { c.held.leave(c.size) }()
-		c.x.ID = invocationID(c.x.ID)
+		c.x.ID = invocationID(c.x.RequestID())
 		c.set("X-Amzn-RequestId", c.x.ID)
 		err := a.admit(c, verifier, limit)
 		if err == nil {

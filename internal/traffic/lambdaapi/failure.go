@@ -106,7 +106,7 @@ func (a *API) errorOf(c *call, err error) *apiError {
 		return e
 	}
 	if e, ok := errors.AsType[*sigv4.Error](err); ok {
-		a.options.Log.Debug("a signature is refused", "request_id", c.x.ID, "error", e)
+		a.options.Log.Debug("a signature is refused", "request_id", c.x.RequestID(), "error", e)
 		return kind{e.Code, http.StatusForbidden, "message", ""}.about("%s", e.Message)
 	}
 	f := fault.From(err)
@@ -144,12 +144,12 @@ func failure(c *call, err error, timeout time.Duration) *function.Failure {
 	case fault.FunctionError.Code, fault.FunctionBadResponse.Code:
 		own = function.Failure{Type: "Runtime.Unknown", Message: f.Title}
 	case fault.FunctionInit.Code:
-		own = function.Failure{Type: "Runtime.ExitError", Message: "RequestId: " + c.x.ID + " Error: " + f.Title}
+		own = function.Failure{Type: "Runtime.ExitError", Message: "RequestId: " + c.x.RequestID() + " Error: " + f.Title}
 	case fault.FunctionCrashed.Code:
-		own = function.Failure{Type: "Runtime.ExitError", Message: "RequestId: " + c.x.ID + " Error: Runtime exited without providing a reason"}
+		own = function.Failure{Type: "Runtime.ExitError", Message: "RequestId: " + c.x.RequestID() + " Error: Runtime exited without providing a reason"}
 	case fault.FunctionTimeout.Code:
 		own = function.Failure{
-			Type: "Sandbox.Timedout", Message: fmt.Sprintf("RequestId: %s Error: Task timed out after %.2f seconds", c.x.ID, timeout.Seconds()),
+			Type: "Sandbox.Timedout", Message: fmt.Sprintf("RequestId: %s Error: Task timed out after %.2f seconds", c.x.RequestID(), timeout.Seconds()),
 		}
 	default:
 		return nil
@@ -158,7 +158,7 @@ func failure(c *call, err error, timeout time.Duration) *function.Failure {
 	if told != nil {
 		own = *told
 		if strings.HasPrefix(told.Type, "Extension.") { // AWS's form for a failure that no runtime has reported
-			own.Message = "RequestId: " + c.x.ID + " Error: " + told.Message
+			own.Message = "RequestId: " + c.x.RequestID() + " Error: " + told.Message
 		}
 	} else if c.x.Verbose {
 		own.Message += ": " + f.Operator()

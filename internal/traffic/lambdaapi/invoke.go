@@ -71,7 +71,7 @@ func (c *call) invocationType(allowed ...string) (string, error) {
 // invocation reads the invocation from the request.
 func (c *call) invocation() (function.Invocation, error) {
 	head := exchange.RequestHead(c.r)
-	i := function.Invocation{ID: c.x.ID, Payload: c.body, Qualifier: c.qualifier}
+	i := function.Invocation{ID: c.x.RequestID(), Payload: c.body, Qualifier: c.qualifier}
 	if len(i.Payload) == 0 {
 		i.Payload = []byte("{}")
 	}

@@ -67,7 +67,6 @@ func TestPassingARequestOnAllocatesNoMoreThanStated(t *testing.T) {
 	all := testing.AllocsPerRun(1000, func() {
 		exchange.LinesOf(w.head).Forget()
 		x := &exchange.Exchange{Path: "/orders/7", Client: client, Connection: on}
-		x.NewID(1, 2)
 		ew, r := exchange.Begin(w, begun(), x)
 		p.ServeHTTP(ew, r)
 		if o := ew.Finish(nil); o.Err != nil || o.Written != int64(len(content)) {

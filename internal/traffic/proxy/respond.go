@@ -66,7 +66,7 @@ func (t *passage) respond(ctx context.Context, res *http.Response) {
 	}
 	if err != nil {
 		err = t.explain(ctx, err)
-		t.Log.DebugContext(ctx, "a response broke off", "route", t.exchange.Route, "request_id", t.exchange.ID, "error", err)
+		t.Log.DebugContext(ctx, "a response broke off", "route", t.exchange.Route, "request_id", t.exchange.RequestID(), "error", err)
 		t.writer.Fail(err) // aborts the stream: the head is out
 		return
 	}

@@ -228,7 +228,7 @@ func (s *Snapshot) parts(socket string, target *Route, r *http.Request) ([]Expla
 		return nil, fault.From(err)
 	}
 	x := exchange.Of(r)
-	within := exchange.Within{Of: x, ID: x.ID, Group: target.Group}
+	within := exchange.Within{Of: x, ID: x.RequestID(), Group: target.Group}
 	list := make([]ExplainedPart, len(parts))
 	failed := map[string]bool{}
 	for i, p := range parts { // each part comes after those that it waits for

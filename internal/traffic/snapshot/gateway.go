@@ -74,7 +74,6 @@ func (g *Gateway) Handler(socket string) *Handler { return &Handler{gateway: g, 
 // slow.
 func (g *Gateway) Refuse(w http.ResponseWriter, r *http.Request, f *fault.Fault) {
 	v := visit{Exchange: exchange.New(r), use: &use{gateway: g}} // it belongs to no snapshot
-	setID(v.Exchange)
 	v.Start = time.Now()
 	on := g.options.Connection(r.Context())
 	v.Connection, v.Server, v.Client.Peer = on, on.Server, on.Peer

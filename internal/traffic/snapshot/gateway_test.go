@@ -182,7 +182,7 @@ func TestAPanicAfterTheHeadAbortsTheStream(t *testing.T) {
 
 func TestAnIDIsKeptFromTrustedProxiesOnly(t *testing.T) {
 	var id string
-	handler := func(_ http.ResponseWriter, r *http.Request) { id = exchange.Of(r).ID }
+	handler := func(_ http.ResponseWriter, r *http.Request) { id = exchange.Of(r).RequestID() }
 	trust := func(s *snapshot.Snapshot, _ *snapshot.Route) {
 		s.Trusted = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
 	}
@@ -291,7 +291,7 @@ func (w nullWriter) WriteHeader(int)             {}
 
 func TestIDsAreOf32DigitsAndEachIsAnother(t *testing.T) {
 	var got string
-	h := gateway(t, snapshot.Options{}, func(_ http.ResponseWriter, r *http.Request) { got = exchange.Of(r).ID })
+	h := gateway(t, snapshot.Options{}, func(_ http.ResponseWriter, r *http.Request) { got = exchange.Of(r).RequestID() })
 	ids, digits := map[string]bool{}, map[rune]bool{}
 	for range 200 {
 		do(h, "GET", "/things/1")

@@ -1,7 +1,6 @@
 package snapshot
 
 import (
-	"math/rand/v2"
 	"net/http"
 	"time"
 
@@ -12,7 +11,7 @@ import (
 // maxID is the longest request id that is taken over from a trusted proxy.
 const maxID = 128
 
-// open begins x, the exchange of r: it determines the client and the request id.
+// open begins x, the exchange of r: it determines the client, and the request id if a trusted proxy sent one.
 func (s *Snapshot) open(x *exchange.Exchange, r *http.Request, on *exchange.Connection) {
 	x.Start, x.Verbose = time.Now(), s.Verbose
 	x.Connection, x.Server = on, on.Server
@@ -25,9 +24,6 @@ func (s *Snapshot) open(x *exchange.Exchange, r *http.Request, on *exchange.Conn
 	if x.Client.Trusted {
 		x.ID = acceptID(head.Get("X-Request-Id"))
 	}
-	if x.ID == "" {
-		setID(x)
-	}
 }
 
 // within begins x, the exchange of r, which is made within another exchange and comes from the same client. Header
@@ -37,9 +33,6 @@ func (s *Snapshot) within(x *exchange.Exchange, r *http.Request, w exchange.With
 	x.ID, x.Start, x.Verbose = w.ID, time.Now(), s.Verbose
 	x.Client, x.Connection, x.Server, x.Inner = w.Of.Client, w.Of.Connection, w.Of.Server, true
 }
-
-// setID gives x an id of random bits. It needs to be unique, not secret.
-func setID(x *exchange.Exchange) { x.NewID(rand.Uint64(), rand.Uint64()) } //nolint:gosec // see above
 
 // acceptID returns id if it is short printable ASCII without blanks, quotes, backslashes, commas and semicolons, so
 // that it can do no harm in a log or a header; otherwise "".

@@ -73,7 +73,7 @@ func (v *visit) broken(cause any) {
 		v.end(http.ErrAbortHandler)
 		panic(http.ErrAbortHandler)
 	}
-	v.use.gateway.options.Log.Error("panic in a handler", "request_id", v.ID, "route", v.Route, "panic", fmt.Sprint(cause), "stack", string(debug.Stack()))
+	v.use.gateway.options.Log.Error("panic in a handler", "request_id", v.RequestID(), "route", v.Route, "panic", fmt.Sprint(cause), "stack", string(debug.Stack()))
 	err := fault.Unexpected.New("", fault.Internal("panic: %v", cause))
 	defer v.end(err)
 	v.writer.Fail(err) // panics with http.ErrAbortHandler if the head was already sent

@@ -74,7 +74,7 @@ func fields() []field {
 		{"peer", "the address of the connection's other end: a proxy's, where there is one", func(e *event) value { return address(e.x.Client.Peer.Addr()) }},
 		{"scheme", "`http` or `https`, as the client used it", func(e *event) value { return text(e.x.Client.Scheme) }},
 		{"user", "the authenticated caller's subject", user},
-		{"request_id", "the id that the backend and a problem's body have too", func(e *event) value { return text(e.x.ID) }},
+		{"request_id", "the id that the backend and a problem's body have too", func(e *event) value { return text(e.x.RequestID()) }},
 		{"trace_id", "the id of the [trace](#traces) that the request belongs to", traceID},
 		{"listener", "where it came in", func(e *event) value { return text(e.x.Listener) }},
 		{"route", "where there was one", func(e *event) value { return text(e.x.Route) }},

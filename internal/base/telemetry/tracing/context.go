@@ -63,9 +63,11 @@ type ids struct{}
 
 func (ids) NewIDs(ctx context.Context) (trace.TraceID, trace.SpanID) {
 	var id trace.TraceID
-	if x := exchange.From(ctx); x != nil && len(x.ID) == hex.EncodedLen(len(id)) {
-		if parsed, err := trace.TraceIDFromHex(x.ID); err == nil {
-			return parsed, newSpanID()
+	if x := exchange.From(ctx); x != nil {
+		if own := x.RequestID(); len(own) == hex.EncodedLen(len(id)) {
+			if parsed, err := trace.TraceIDFromHex(own); err == nil {
+				return parsed, newSpanID()
+			}
 		}
 	}
 	for !id.IsValid() {

@@ -42,7 +42,7 @@ func received(r *http.Request, x *exchange.Exchange) []attribute.KeyValue {
 		attribute.String("http.request.method", strings.Replace(method, "HTTP", "_OTHER", 1)),
 		attribute.String("url.scheme", x.Client.Scheme),
 		attribute.String("network.protocol.version", protocolVersion(r.ProtoMajor, r.ProtoMinor)),
-		attribute.String("weir.request_id", x.ID),
+		attribute.String("weir.request_id", x.RequestID()),
 	}
 	if method != r.Method {
 		list = append(list, attribute.String("http.request.method_original", r.Method))

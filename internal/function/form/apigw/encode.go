@@ -163,7 +163,7 @@ func (e *encoder) context(key, path string) {
 	e.text(`,"protocol":`, r.Proto)
 	e.text(`,"sourceIp":`, sourceIP(x))
 	e.text(`,"userAgent":`, e.field("User-Agent"))
-	e.text(`},"requestId":`, x.ID)
+	e.text(`},"requestId":`, x.RequestID())
 	e.text(`,"routeKey":`, key)
 	e.raw(`,"stage":"` + defaultStage + `","time":"`)
 	e.out = start.AppendFormat(e.out, accessLogStyle)

@@ -64,7 +64,7 @@ func naive(r *http.Request, body []byte) Event {
 	e.RequestContext = RequestContext{
 		AccountID: localAccount, APIID: localAPI, DomainName: x.Host, DomainPrefix: prefix,
 		HTTP:      HTTP{r.Method, e.RawPath, r.Proto, sourceIP(x), e.Headers["user-agent"]},
-		RequestID: x.ID, RouteKey: e.RouteKey, Stage: defaultStage,
+		RequestID: x.RequestID(), RouteKey: e.RouteKey, Stage: defaultStage,
 		Time: x.Start.UTC().Format(accessLogStyle), TimeEpoch: x.Start.UnixMilli(),
 	}
 	if x.Identity != nil {

@@ -91,8 +91,8 @@ func newContextV1(r *http.Request, x *exchange.Exchange, event *EventV1) Request
 	prefix, _, _ := strings.Cut(x.Host, ".")
 	start := x.Start.UTC()
 	c := RequestContextV1{
-		AccountID: localAccount, APIID: localAPI, DomainName: x.Host, DomainPrefix: prefix, ExtendedRequestID: x.ID,
-		Method: r.Method, Path: event.Path, Protocol: r.Proto, RequestID: x.ID,
+		AccountID: localAccount, APIID: localAPI, DomainName: x.Host, DomainPrefix: prefix, ExtendedRequestID: x.RequestID(),
+		Method: r.Method, Path: event.Path, Protocol: r.Proto, RequestID: x.RequestID(),
 		RequestTime: start.Format(accessLogStyle), RequestTimeEpoch: start.UnixMilli(), ResourcePath: event.Resource, Stage: defaultStage,
 		Identity: IdentityV1{SourceIP: sourceIP(x), UserAgent: first(event.MultiHeaders, "User-Agent")},
 	}
