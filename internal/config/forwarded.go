@@ -21,7 +21,7 @@ func (f *Forwarded) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 		return
 	}
 	if len(names) == 0 {
-		ps.Add(doc.Problem{Pos: n.Pos, What: "forwarded names nothing", Fix: "write none, or remove it, so that the backend gets all of these fields"})
+		ps.Add(doc.Problem{Pos: n.Pos, What: "forwarded names nothing", Fix: "write none, or name the fields that the backend gets"})
 	}
 	eachText(n, func(name string, pos doc.Pos) { f.add(name, pos, ps) })
 }
@@ -34,7 +34,7 @@ func (f *Forwarded) add(name string, pos doc.Pos, ps *doc.Problems) {
 	case !slices.Contains(known, name):
 		ps.Add(doc.Problem{
 			Pos: pos, What: fmt.Sprintf("forwarded names %q", name), Why: "it can name " + strings.Join(known, ", "),
-			Fix: suggest(name, known, "header fields of the client's own pass anyway; headers changes them"),
+			Fix: suggest(name, known, "headers adds and removes other fields"),
 		})
 	default:
 		f.Names = append(f.Names, name)

@@ -70,8 +70,9 @@ func (timeoutsForm) DocSchema() *doc.Schema { return doc.SchemaOr[plainTimeouts]
 
 func (retryForm) DocSchema() *doc.Schema { return doc.SchemaOr[plainRetry](count(), off()) }
 
+// DocSchema implements doc.SchemaWriter.
 func (Forwarded) DocSchema() *doc.Schema {
-	return either(oneOrMany(&doc.Schema{Enum: forward.Withholdable()}), off())
+	return either(oneOrMany(&doc.Schema{Enum: forward.Withholdable()}), &doc.Schema{Enum: []string{none}, Description: "the backend gets none of them"})
 }
 
 func (balanceForm) DocSchema() *doc.Schema {

@@ -278,6 +278,8 @@ func (s *server) check() error {
 		return errors.New("the origin is not told who asks")
 	case (s.Profile == "observed" || s.Profile == "usual" && s.engine != "") && head.Get("Saw-X-Request-Id") == "":
 		return errors.New("the origin is not told an id")
+	case s.Profile != "observed" && s.Profile != "usual" && head.Get("Saw-X-Request-Id") != "":
+		return errors.New("the origin is told an id that the others do not tell")
 	case s.Profile == "filter" && (head.Get("Saw-X-Tenant") != "blue" || head.Get("Saw-X-Debug") != ""):
 		return fmt.Errorf("the request's fields are not changed: %v", head)
 	}

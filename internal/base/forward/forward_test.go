@@ -367,6 +367,12 @@ func TestManagedInEverySpelling(t *testing.T) {
 	}
 }
 
+// alsoTold are fields that trusted peers send, and the field that says the same.
+var alsoTold = map[string]string{
+	"X-Forwarded": "X-Forwarded-For", "X-Real-Ip": "X-Forwarded-For", "X-Client-Ip": "X-Forwarded-For", "X-Cluster-Client-Ip": "X-Forwarded-For",
+	"True-Client-Ip": "X-Forwarded-For", "X-Original-Forwarded-For": "X-Forwarded-For", "X-Original-Host": "X-Forwarded-Host",
+}
+
 // What is withheld is sent neither in Weir's words nor in those of a client, whether it is trusted or not. Everything
 // else is sent as usual.
 func TestWithheldFieldsAreNotSent(t *testing.T) {
@@ -374,11 +380,18 @@ func TestWithheldFieldsAreNotSent(t *testing.T) {
 	trusted := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
 	for _, peer := range []string{"10.0.0.1:1", "192.0.2.1:1"} {
 		for kind, src := range kinds("Via: 1.1 before", "X-Forwarded-For: 198.51.100.9", "X-Forwarded-Proto: https", "X-Forwarded-Host: told",
-			"X-Forwarded-Port: 99", "X_Forwarded_For: 198.51.100.9", "X-Request-Id: told", "X-Own: 1") {
+			"X-Forwarded-Port: 99", "X_Forwarded_For: 198.51.100.9", "X-Request-Id: told", "X-Own: 1", "X-Forwarded: 198.51.100.9",
+			"X-Real-Ip: 198.51.100.9", "X-Client-Ip: 198.51.100.9", "X-Cluster-Client-Ip: 198.51.100.9", "True-Client-Ip: 198.51.100.9",
+			"X-Original-Forwarded-For: 198.51.100.9", "X-Original-Host: told") {
 			x := &exchange.Exchange{ID: "id", Connection: new(exchange.Connection), Client: forward.Receive(netip.MustParseAddrPort(peer), false, "own", src, trusted)}
 			for told := range len(all) + 1 {
 				out := exchange.MapHead(exchange.Ordered())
 				forward.Request(out, src, x, "1.1", forward.AllBut(all[:told]))
+				for name, with := range alsoTold {
+					if got, want := out.Get(name), peer == "10.0.0.1:1" && slices.Contains(all[:told], with); got != "" != want {
+						t.Errorf("%s as %s, told %v: %s is %q", peer, kind, all[:told], name, got)
+					}
+				}
 				for i, name := range all {
 					if got := out.Values(name); len(got) > 0 != (i < told) {
 						t.Errorf("%s as %s, told %v: %s is %q", peer, kind, all[:told], name, got)
@@ -392,15 +405,18 @@ func TestWithheldFieldsAreNotSent(t *testing.T) {
 	}
 }
 
-// A trusted peer's Forwarded tells the client's address too, so it is withheld with X-Forwarded-For.
-func TestForwardedIsWithheldWithTheAddress(t *testing.T) {
-	for _, told := range [][]string{{"X-Forwarded-For"}, {"X-Forwarded-Host"}} {
-		_, src := head("Forwarded: for=198.51.100.9")
+// A trusted peer's Forwarded tells the client's address, and the scheme and the host that the client used.
+func TestForwardedIsSentIfAllOfItMayBe(t *testing.T) {
+	all := forward.Withholdable()
+	for _, without := range append(all, "") {
+		told := slices.DeleteFunc(slices.Clone(all), func(name string) bool { return name == without })
+		_, src := head("Forwarded: for=198.51.100.9;host=told;proto=https")
 		x := &exchange.Exchange{Client: forward.Receive(netip.MustParseAddrPort("10.0.0.1:1"), false, "own", src, []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")})}
 		h, out := head()
 		forward.Request(out, src, x, "1.1", forward.AllBut(told))
-		if address := told[0] == "X-Forwarded-For"; len(h.Values("Forwarded")) > 0 != address || len(h.Values("X-Forwarded-For")) > 0 != address {
-			t.Errorf("told %v: %v", told, h)
+		want := without == "" || without == "X-Forwarded-Port" || without == "X-Request-Id"
+		if len(h.Values("Forwarded")) > 0 != want || len(h.Values("X-Forwarded-For")) > 0 == (without == "X-Forwarded-For") {
+			t.Errorf("without %s: %v", without, h)
 		}
 	}
 }

@@ -56,7 +56,8 @@ func receivedBy(member string) string {
 // out, also if a trusted peer sent them. proto is the client's protocol version as Via writes it ("1.1", "2"). dst must
 // be empty. Values are shared with src.
 func Request(dst, src exchange.Head, x *exchange.Exchange, proto string, withheld Withheld) {
-	came := exchange.CopyWithout(dst, src, &notPassed)
+	without := withheld.notPassed()
+	came := exchange.CopyWithout(dst, src, &without)
 	if came.Has(field.TE) && AcceptsTrailers(src) {
 		dst.Set("Te", "trailers")
 	}
@@ -70,7 +71,7 @@ func Request(dst, src exchange.Head, x *exchange.Exchange, proto string, withhel
 		exchange.AddLines(dst, x.IDLine())
 	}
 	if x.Client.Trusted && x.Client.Peer.IsValid() && !withheld.names.Has(field.XForwardedFor) {
-		exchange.AddLines(dst, chain(src, &x.Client)...)
+		exchange.AddLines(dst, chain(src, &x.Client, withheld.names&toldByForwarded == 0)...)
 	}
 }
 
@@ -99,11 +100,12 @@ var names = struct{ via, proto, port, host, client, forwarded field.Name }{
 	field.Named("X-Forwarded-For"), field.Named("Forwarded"),
 }
 
-// chain returns the lines that say who the client of a trusted peer is, in the words that the peer used.
-func chain(src exchange.Head, client *exchange.Client) (own []field.Line) {
+// chain returns the lines that say who the client of a trusted peer is, in the words that the peer used if all of
+// Forwarded may be told.
+func chain(src exchange.Head, client *exchange.Client, forwarded bool) (own []field.Line) {
 	peer := client.Peer.Addr().String()
 	told, lines := src.Values("X-Forwarded-For"), src.Values("Forwarded")
-	if len(told) == 0 && len(lines) > 0 {
+	if forwarded && len(told) == 0 && len(lines) > 0 {
 		own = append(own, names.forwarded.Line(strings.Join(lines, ", ")+", "+element(client.Peer.Addr())))
 	}
 	if len(told) == 0 && client.IP != client.Peer.Addr() {

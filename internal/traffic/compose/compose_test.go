@@ -131,7 +131,7 @@ func TestAStepsRequestIsMadeFromNothing(t *testing.T) {
     return: =steps.full.status
 `)
 	get := ask(t, c, request(http.MethodGet, "/home/7?q=1+2", "", "Authorization", "Bearer t", "Cookie", "a=b", "X-Forwarded-For", "10.0.0.1",
-		"Traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "Tracestate", "x=1", "Via", "1.1 weir", "User-Agent", "curl"))
+		"Traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "Tracestate", "x=1", "Via", "1.1 weir", "X-Request-Id", "id-1", "User-Agent", "curl"))
 	get.want(t, "answer", 200, "200")
 	want := `GET /users/7 of a
 Accept: application/json

@@ -27,7 +27,7 @@ type run struct {
 
 	r        *http.Request
 	exchange *exchange.Exchange
-	handed   []exchange.Field // fields of the request that every step gets: its trace, and its Via, by which a loop ends
+	handed   []exchange.Field // fields of the request that every step gets: its id, its trace, and its Via, by which a loop ends
 	hand     [mostHanded]exchange.Field
 	body     any             // the client's body, decoded
 	ctx      cancel.Context  // the lifetime of all calls, which ends with the run
@@ -112,7 +112,7 @@ func (c *Composition) begin(r *http.Request, body any) *run {
 	n.exchange.Attempts = slices.Grow(n.exchange.Attempts, len(c.steps))
 	n.handed = n.hand[:0]
 	head := exchange.RequestHead(r)
-	for _, name := range [mostHanded]string{"Traceparent", "Tracestate", "Via"} {
+	for _, name := range [mostHanded]string{"X-Request-Id", "Traceparent", "Tracestate", "Via"} {
 		if value := head.Get(name); value != "" {
 			n.handed = append(n.handed, exchange.Field{Name: name, Value: value})
 		}
@@ -126,7 +126,7 @@ func (c *Composition) begin(r *http.Request, body any) *run {
 }
 
 // mostHanded is the most fields that begin puts into handed.
-const mostHanded = 3
+const mostHanded = 4
 
 // stepResult returns what expressions find under steps.
 func (r *run) stepResult(name string) (expr.StepResult, bool) {

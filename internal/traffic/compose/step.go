@@ -152,7 +152,6 @@ func (c *call) fill(out *http.Request) {
 	to := exchange.RequestHead(out)
 	out.Host = c.step.backend.Host
 	fields := append(make([]exchange.Field, 0, usualFields), exchange.Field{Name: "Accept", Value: jsonType})
-	fields = append(fields, exchange.Field{Name: "X-Request-Id", Value: c.exchange.RequestID()})
 	if c.body != nil {
 		fields = append(fields, exchange.Field{Name: "Content-Type", Value: jsonType})
 	}

@@ -289,9 +289,14 @@ func (w nullWriter) Header() http.Header         { return w.h }
 func (w nullWriter) Write(p []byte) (int, error) { return len(p), nil }
 func (w nullWriter) WriteHeader(int)             {}
 
-func TestIDsAreOf32DigitsAndEachIsAnother(t *testing.T) {
+func TestIDsAreMadeWhenAskedForOf32DigitsAndEachIsAnother(t *testing.T) {
 	var got string
-	h := gateway(t, snapshot.Options{}, func(_ http.ResponseWriter, r *http.Request) { got = exchange.Of(r).RequestID() })
+	h := gateway(t, snapshot.Options{}, func(_ http.ResponseWriter, r *http.Request) {
+		if id := exchange.Of(r).ID; id != "" {
+			t.Errorf("nobody has asked for the id %q", id)
+		}
+		got = exchange.Of(r).RequestID()
+	})
 	ids, digits := map[string]bool{}, map[rune]bool{}
 	for range 200 {
 		do(h, "GET", "/things/1")
