@@ -148,7 +148,7 @@ func (b *body) read(p []byte) (int, error) {
 	case errors.Is(err, io.EOF):
 		b.whole.Store(true)
 		b.passTrailers()
-	case err != nil && b.closed.Load(): // Close or finish ended the read
+	case err != nil && b.closed.Load() && !isFault(err): // Close or finish ended the read
 		err = http.ErrBodyReadAfterClose
 	case err != nil:
 		failure := err // a separate variable, because it escapes to the heap
@@ -158,6 +158,13 @@ func (b *body) read(p []byte) (int, error) {
 		b.unwatch()
 	}
 	return n, err
+}
+
+// isFault reports whether err is about what the client has sent. The request's context may
+// end because of that before the read returns, and the transport then calls Close.
+func isFault(err error) bool {
+	_, is := errors.AsType[*fault.Fault](err)
+	return is
 }
 
 // unwatch records that the proxy does not wait for the body any more.

@@ -2,13 +2,16 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/fault"
 	"github.com/weir-gateway/weir/internal/base/poison"
 	"github.com/weir-gateway/weir/internal/config"
 )
@@ -88,3 +91,23 @@ func TestAPassageIsUsedAgainWhereNobodyCanHaveIt(t *testing.T) {
 		}
 	}
 }
+
+// What is wrong with a client's content ends its request's context, and with that the transport may close the body
+// before the read returns. The client is still told what is wrong.
+func TestAClientsFaultIsKnownAlthoughTheBodyWasClosed(t *testing.T) {
+	wrong := fault.MalformedRequest.New("A chunk size is not a plain hexadecimal number.")
+	for err, want := range map[error]error{wrong: wrong, os.ErrDeadlineExceeded: nil} {
+		b := newBody()
+		b.taking = taking{passage: new(passage), source: io.NopCloser(readerFunc(func([]byte) (int, error) {
+			b.closed.Store(true)
+			return 0, err
+		}))}
+		if _, got := b.Read(make([]byte, 1)); got == nil || !errors.Is(b.failed(), want) {
+			t.Errorf("after %v, a read returns %v, and the client's failure is %v", err, got, b.failed())
+		}
+	}
+}
+
+type readerFunc func(p []byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
