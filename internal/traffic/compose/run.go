@@ -27,7 +27,7 @@ type run struct {
 
 	r        *http.Request
 	exchange *exchange.Exchange
-	handed   []exchange.Field // fields of the request that every step gets: its id, its trace, and its Via, by which a loop ends
+	handed   []exchange.Field // what every step gets of the request: its id, its trace, and its Via, by which a loop ends
 	hand     [mostHanded]exchange.Field
 	body     any             // the client's body, decoded
 	ctx      cancel.Context  // the lifetime of all calls, which ends with the run
