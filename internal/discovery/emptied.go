@@ -27,11 +27,3 @@ func (e *Emptied) Doubted(now time.Time) time.Duration {
 	}
 	return max(0, cmp.Or(e.Doubt, EmptiedDoubt)-now.Sub(e.since))
 }
-
-// Left returns how much longer it is doubted that there are none, else 0.
-func (e *Emptied) Left(now time.Time) time.Duration {
-	if e.since.IsZero() {
-		return 0
-	}
-	return e.Doubted(now)
-}

@@ -231,6 +231,15 @@ func TestTheLastInstanceStaysForAWhile(t *testing.T) {
 	}
 }
 
+// What is doubted is asked for again soon, also if the time of the doubt has run out before the next query is sent.
+func TestADoubtThatRanOutBetweenTwoQueriesEnds(t *testing.T) {
+	f := startFake(t)
+	s := opened(t, f.URL)
+	s.doubt = time.Nanosecond
+	r := run(t, s, "users")
+	r.Have()
+}
+
 func TestConditionsWeightsAndPlaces(t *testing.T) {
 	with := func(change func(e *entry)) entry {
 		e := entry{}

@@ -42,6 +42,7 @@ type asking struct {
 	failures int    // in a row
 	hasty    int    // answers in a row that came at once
 	teller   discovery.Teller
+	doubted  time.Duration     // for how long the latest answer, of no instances, is still not believed
 	left     map[string]string // instances that are no endpoints, and why
 }
 
@@ -64,8 +65,8 @@ func (a *asking) once(ctx context.Context) time.Duration {
 	}
 	began := time.Now()
 	wait := a.wait()
-	if doubted := a.teller.Emptied.Left(began); doubted > 0 {
-		wait = max(min(wait, doubted), shortestWait)
+	if a.doubted > 0 {
+		wait = max(min(wait, a.doubted), shortestWait)
 	}
 	found, err := a.ask(ctx, a.reference, a.index, wait)
 	a.leave()
@@ -80,7 +81,7 @@ func (a *asking) once(ctx context.Context) time.Duration {
 	}
 	a.failures = 0
 	a.advance(found.index)
-	a.teller.Found(a.endpoints(found.entries), "instance of "+a.reference.name)
+	a.doubted = a.teller.Found(a.endpoints(found.entries), "instance of "+a.reference.name)
 	if time.Since(began) > soon {
 		a.hasty = 0
 		return 0
