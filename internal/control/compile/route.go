@@ -152,12 +152,18 @@ func (o *road) lay() {
 	o.status(onRoute)
 }
 
-// withheld returns what the backend is not told about the client.
+// withheld returns what the backend is not told about the client, and notes it.
 func (o *road) withheld() forward.Withheld {
-	if o.route.Forwarded == nil {
+	told := o.route.Forwarded
+	if told == nil {
 		return forward.Withheld{}
 	}
-	return forward.AllBut(o.route.Forwarded.Names)
+	origin, inherited := o.route.Via["forwarded"]
+	if !inherited {
+		origin = o.route.Origin
+	}
+	o.target.Forwarded = &snapshot.ForwardedNote{Fields: told.Names, Origin: origin}
+	return forward.AllBut(told.Names)
 }
 
 // placed records where filters are.

@@ -107,6 +107,17 @@ func TestTextOfClouds(t *testing.T) {
 	}
 }
 
+// What backends are told about the client is shown where a route or its defaults say it.
+func TestTextOfForwarded(t *testing.T) {
+	s := load(t, "forwarded.yaml")
+	for name, q := range map[string]explain.Request{
+		"forwarded":      {Method: "GET", URL: "/ours"},
+		"forwarded none": {Method: "GET", URL: "/theirs"},
+	} {
+		t.Run(name, func(t *testing.T) { explained(t, s, name, q) })
+	}
+}
+
 // What becomes of each part of a batch is shown where its body is known.
 func TestTextOfBatches(t *testing.T) {
 	s := load(t, "batch.yaml")

@@ -51,6 +51,9 @@ func pageOf(e snapshot.Explanation) *page {
 			p.add("", "    "+text, "")
 		}
 	}
+	if f := e.Forwarded; f != nil {
+		p.add("forwarded", cmp.Or(strings.Join(f.Fields, ", "), "none"), f.Origin)
+	}
 	for i, b := range e.Backends {
 		p.backend(first("backend", i), e, b)
 	}

@@ -29,13 +29,15 @@ type Explanation struct {
 	Listener  *Place  `json:"listener,omitempty"`  // nil if no listener serves the host
 	Preflight string  `json:"preflight,omitempty"` // the method that a CORS preflight asks for
 	// Preflighted says that the route's cors filter answers it.
-	Preflighted bool              `json:"preflighted,omitempty"`
-	Route       *Place            `json:"route,omitempty"` // nil if none matches
-	Params      []exchange.Param  `json:"params,omitempty"`
-	Trace       route.Trace       `json:"trace"` // every candidate and why it lost or won
-	Filters     []FilterStep      `json:"filters,omitempty"`
-	Backends    []BackendStep     `json:"backends,omitempty"`
-	Problem     *ExplainedProblem `json:"problem,omitempty"` // what the client would get without any backend being asked
+	Preflighted bool             `json:"preflighted,omitempty"`
+	Route       *Place           `json:"route,omitempty"` // nil if none matches
+	Params      []exchange.Param `json:"params,omitempty"`
+	Trace       route.Trace      `json:"trace"` // every candidate and why it lost or won
+	Filters     []FilterStep     `json:"filters,omitempty"`
+	// Forwarded is which fields about the client backends get; nil: all.
+	Forwarded *Forwarded        `json:"forwarded,omitempty"`
+	Backends  []BackendStep     `json:"backends,omitempty"`
+	Problem   *ExplainedProblem `json:"problem,omitempty"` // what the client would get without any backend being asked
 	// Parts lists the requests of a batch whose body is known.
 	Parts []ExplainedPart `json:"parts,omitempty"`
 }
@@ -59,6 +61,12 @@ type Caller struct {
 type Place struct {
 	Name   string `json:"name"`
 	Origin string `json:"origin"`
+}
+
+// Forwarded names the fields about the client that backends get, and where that was written.
+type Forwarded struct {
+	Fields []string `json:"fields"`
+	Origin string   `json:"origin"`
 }
 
 // FilterStep is one filter of the route, outermost first.
@@ -280,6 +288,9 @@ func matchedMethod(r *http.Request, target *Route) string {
 // ended is the fault that ended the request before; nil: none.
 func (t *Route) explain(r *http.Request, e *Explanation, ended *fault.Fault) *fault.Fault {
 	refused := t.ask(r, e, ended)
+	if n := t.Forwarded; n != nil {
+		e.Forwarded = &Forwarded{n.Fields, n.Origin.String()}
+	}
 	chosen, f := t.chosen(r)
 	if refused != nil {
 		f = refused

@@ -123,9 +123,16 @@ type Route struct {
 	PartsBytes int64
 
 	// What explain reports about the chain; Choice picks without calling.
-	Filters  []FilterNote // in order, outermost first
-	Backends []BackendNote
-	Choice   *variant.Choice
+	Filters   []FilterNote // in order, outermost first
+	Backends  []BackendNote
+	Choice    *variant.Choice
+	Forwarded *ForwardedNote // nil: backends are told everything about the client
+}
+
+// ForwardedNote is which fields about the client backends get.
+type ForwardedNote struct {
+	Fields []string
+	Origin config.Origin
 }
 
 // FunctionNote is a function that runs.
