@@ -65,7 +65,7 @@ func send(t testing.TB, entrance routes, body string, change func(*batch.Config,
 	r := httptest.NewRequest(http.MethodPost, "https://shop.dev/batch", strings.NewReader(body))
 	for name, value := range map[string]string{
 		"Content-Type": "application/json; charset=utf-8", "Authorization": "Bearer t", "Cookie": "s=1", "Origin": "https://shop.dev",
-		"Sec-Fetch-Site": "same-origin", "X-Tenant": "a", "User-Agent": "curl", "X-Forwarded-For": "10.0.0.9",
+		"Sec-Fetch-Site": "same-origin", "X-Tenant": "a", "User-Agent": "curl", "X-Forwarded-For": "10.0.0.9", "X-Request-Id": "b",
 	} {
 		r.Header.Set(name, value)
 	}
@@ -82,7 +82,7 @@ func send(t testing.TB, entrance routes, body string, change func(*batch.Config,
 		t.Fatal(err)
 	}
 	x := &exchange.Exchange{
-		ID: "b", Entrance: entrance, Inner: r.Header.Get("X-Inner") != "",
+		ID: r.Header.Get("X-Request-Id"), Entrance: entrance, Inner: r.Header.Get("X-Inner") != "",
 		Client: exchange.Client{IP: netip.MustParseAddr("192.0.2.1"), Scheme: "https", Host: "shop.dev"},
 	}
 	var out outcome
@@ -368,6 +368,24 @@ func TestPartsRunAtOnceWithinTheirBound(t *testing.T) {
 			t.Errorf("%d at once", most.Load())
 		}
 	})
+}
+
+// An id is made when it is asked for first, and parts that run at once all ask for it.
+func TestPartsShareAnIDThatTheBatchDidNotComeWith(t *testing.T) {
+	var mu sync.Mutex
+	ids := map[string]bool{}
+	send(t, func(w http.ResponseWriter, _ *http.Request, within exchange.Within) {
+		mu.Lock()
+		defer mu.Unlock()
+		id, _, _ := strings.Cut(within.ID, ".")
+		ids[id] = true
+		w.WriteHeader(http.StatusNoContent)
+	}, parts(
+		`{"id":"a","method":"GET","url":"/"}`, `{"id":"b","method":"GET","url":"/"}`, `{"id":"c","method":"GET","url":"/"}`,
+	), func(_ *batch.Config, r *http.Request) { r.Header.Del("X-Request-Id") })
+	if len(ids) != 1 || ids[""] {
+		t.Errorf("the parts belong to %v", ids)
+	}
 }
 
 func TestWhatDependsWaitsAndFailsAlong(t *testing.T) {

@@ -96,7 +96,7 @@ func parked(t *testing.T, s *http1.Server) (client net.Conn, closed <-chan struc
 
 // bytesEach is the most that one connection of a crowd may take, including both of its ends and what the runtime
 // keeps of it.
-const bytesEach = 4 << 10
+const bytesEach = 5 << 10
 
 // crowd has clients do something, each on its own connection, and fails if those connections then hold goroutines or
 // more than a very small amount of memory.
