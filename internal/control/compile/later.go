@@ -40,7 +40,7 @@ func (o *road) status(onRoute built) {
 	}
 	later.Tell = onRoute.tell()
 	told := *o.target
-	told.Later = nil
+	told.Later, told.Forwarded = nil, nil
 	told.Choice = variant.New([]variant.Variant{{Name: jobs, Weight: 1, Backend: later.Status}}, nil)
 	told.Backends = []snapshot.BackendNote{{Name: jobs, Weight: 1, Origin: o.route.Origin}}
 	guarded := onRoute.guard(proxyTo(o.options, told.Choice))

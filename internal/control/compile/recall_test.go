@@ -140,28 +140,33 @@ func TestOneChangeCostsWhatItConcerns(t *testing.T) {
 func TestPlacesFollowARouteThatIsNotBuiltAgain(t *testing.T) {
 	w := newNotes(t)
 	const text = "routes:\n  GET /a:\n    note: { name: a }\n    headers: { response: { set: { X-A: '1' } } }\n    to: http://127.0.0.1:1\n"
+	const inherits = text + "defaults: { forwarded: none }\n"
 	places := func() string {
 		e := w.gateway.Current().Explain(":8080", httptestRequest("/a"), peer(), nil)
 		var all []string
 		for _, f := range e.Filters {
 			all = append(all, filepath.Base(f.Origin))
 		}
-		return fmt.Sprintln(filepath.Base(e.Route.Origin), all, filepath.Base(e.Backends[0].Origin))
+		return fmt.Sprintln(filepath.Base(e.Route.Origin), all, filepath.Base(e.Backends[0].Origin), filepath.Base(e.Forwarded.Origin))
 	}
-	w.serve(w.load(text))
-	if got := places(); got != "weir.yaml:3:3 [weir.yaml:5:5 weir.yaml:4:5] weir.yaml:6:9\n" {
+	w.serve(w.load(inherits))
+	if got := places(); got != "weir.yaml:3:3 [weir.yaml:5:5 weir.yaml:4:5] weir.yaml:6:9 weir.yaml:7:13\n" {
 		t.Errorf("at first: %s", got)
 	}
 	before := w.gateway.Current()
 	w.diary.take()
 	// A config that is compiled and given up moves nothing that serves.
-	w.compile(w.load("# one\n# two\n" + text)).Abort(context.Background())
-	if got := places(); got != "weir.yaml:3:3 [weir.yaml:5:5 weir.yaml:4:5] weir.yaml:6:9\n" || w.gateway.Current() != before {
+	w.compile(w.load("# one\n# two\n" + inherits)).Abort(context.Background())
+	if got := places(); got != "weir.yaml:3:3 [weir.yaml:5:5 weir.yaml:4:5] weir.yaml:6:9 weir.yaml:7:13\n" || w.gateway.Current() != before {
 		t.Errorf("after a config that was given up: %s", got)
 	}
-	w.serve(w.load("# moved\n" + text))
-	if got := places(); got != "weir.yaml:4:3 [weir.yaml:6:5 weir.yaml:5:5] weir.yaml:7:9\n" {
+	w.serve(w.load("# moved\n" + inherits))
+	if got := places(); got != "weir.yaml:4:3 [weir.yaml:6:5 weir.yaml:5:5] weir.yaml:7:9 weir.yaml:8:13\n" {
 		t.Errorf("moved: %s", got)
+	}
+	w.serve(w.load("# moved\n" + text + "    forwarded: none\n"))
+	if got := places(); got != "weir.yaml:4:3 [weir.yaml:6:5 weir.yaml:5:5] weir.yaml:7:9 weir.yaml:4:3\n" {
+		t.Errorf("said by the route itself: %s", got)
 	}
 	if got := w.diary.take(); got != "" {
 		t.Errorf("built again: %q", got)

@@ -130,7 +130,7 @@ func (o *road) lay() {
 	r := o.route
 	onRoute := o.filters(r.Filters, "route", o.onlyAuthority())
 	o.target.Filters, o.target.CORS, o.body = onRoute.notes, onRoute.cors, onRoute.body
-	o.target.Alone = onRoute.alone
+	o.target.Alone, o.target.Forwarded = onRoute.alone, forwardedNote(r)
 	o.placed(onRoute, -1)
 	for i, p := range onRoute.policies {
 		if note := onRoute.notes[i]; p.ForOneBackend && len(r.Backends) > 1 {
@@ -152,18 +152,24 @@ func (o *road) lay() {
 	o.status(onRoute)
 }
 
-// withheld returns what the backend is not told about the client, and notes it.
+// withheld returns what the backend is not told about the client.
 func (o *road) withheld() forward.Withheld {
-	told := o.route.Forwarded
-	if told == nil {
+	if o.route.Forwarded == nil {
 		return forward.Withheld{}
 	}
-	origin, inherited := o.route.Via["forwarded"]
-	if !inherited {
-		origin = o.route.Origin
+	return forward.AllBut(o.route.Forwarded.Names)
+}
+
+// forwardedNote returns what explain shows of r's forwarded; nil: nothing.
+func forwardedNote(r *config.Route) *snapshot.ForwardedNote {
+	if r.Forwarded == nil || len(r.Backends) == 0 { // nobody is told anything where a filter answers
+		return nil
 	}
-	o.target.Forwarded = &snapshot.ForwardedNote{Fields: told.Names, Origin: origin}
-	return forward.AllBut(told.Names)
+	origin, inherited := r.Via["forwarded"]
+	if !inherited {
+		origin = r.Origin
+	}
+	return &snapshot.ForwardedNote{Fields: r.Forwarded.Names, Origin: origin}
 }
 
 // placed records where filters are.
@@ -192,7 +198,7 @@ func (l *laid) move(r *config.Route) {
 		return
 	}
 	target := *l.target
-	target.Origin = r.Origin
+	target.Origin, target.Forwarded = r.Origin, forwardedNote(r)
 	target.Filters, target.Backends = slices.Clone(target.Filters), slices.Clone(target.Backends)
 	for i, at := range l.places {
 		target.Filters[i].Origin = at.filterOf(r).Origin
@@ -205,6 +211,9 @@ func (l *laid) move(r *config.Route) {
 
 func (l *laid) moved(r *config.Route) bool {
 	moved := l.target.Origin != r.Origin
+	if f := l.target.Forwarded; f != nil {
+		moved = moved || f.Origin != forwardedNote(r).Origin
+	}
 	for i, at := range l.places {
 		moved = moved || l.target.Filters[i].Origin != at.filterOf(r).Origin
 	}

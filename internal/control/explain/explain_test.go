@@ -2,6 +2,7 @@ package explain_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"flag"
 	"os"
@@ -115,6 +116,35 @@ func TestTextOfForwarded(t *testing.T) {
 		"forwarded none": {Method: "GET", URL: "/theirs"},
 	} {
 		t.Run(name, func(t *testing.T) { explained(t, s, name, q) })
+	}
+}
+
+// Programs get a list in any case, also of nothing.
+func TestForwardedOfNothingIsAnEmptyList(t *testing.T) {
+	e, err := explain.Run(load(t, "forwarded.yaml"), explain.Request{Method: "GET", URL: "/theirs"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := json.Marshal(e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := `"forwarded":{"fields":[],"origin":"forwarded.yaml:2:13"}`; !strings.Contains(string(text), want) {
+		t.Errorf("want %s in %s", want, text)
+	}
+}
+
+// Nobody is told anything where a filter answers, and only the gateway itself is asked about jobs.
+func TestForwardedIsNotShownWithoutBackends(t *testing.T) {
+	s := load(t, "forwarded.yaml")
+	for _, url := range []string{"/here", "/.weir/jobs/0f5003c940dd/1"} {
+		e, err := explain.Run(s, explain.Request{Method: "GET", URL: url})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e.Route == nil || e.Forwarded != nil {
+			t.Errorf("%s: route %v tells %v", url, e.Route, e.Forwarded)
+		}
 	}
 }
 

@@ -42,7 +42,7 @@ type asking struct {
 	failures int    // in a row
 	hasty    int    // answers in a row that came at once
 	teller   discovery.Teller
-	doubted  time.Duration     // for how long the latest answer, of no instances, is still not believed
+	believed time.Time         // from when on it is believed that there are no instances; zero: nothing is doubted
 	left     map[string]string // instances that are no endpoints, and why
 }
 
@@ -65,8 +65,8 @@ func (a *asking) once(ctx context.Context) time.Duration {
 	}
 	began := time.Now()
 	wait := a.wait()
-	if a.doubted > 0 {
-		wait = max(min(wait, a.doubted), shortestWait)
+	if !a.believed.IsZero() {
+		wait = max(min(wait, a.believed.Sub(began)), shortestWait)
 	}
 	found, err := a.ask(ctx, a.reference, a.index, wait)
 	a.leave()
@@ -81,7 +81,10 @@ func (a *asking) once(ctx context.Context) time.Duration {
 	}
 	a.failures = 0
 	a.advance(found.index)
-	a.doubted = a.teller.Found(a.endpoints(found.entries), "instance of "+a.reference.name)
+	a.believed = time.Time{}
+	if doubted := a.teller.Found(a.endpoints(found.entries), "instance of "+a.reference.name); doubted > 0 {
+		a.believed = time.Now().Add(doubted)
+	}
 	if time.Since(began) > soon {
 		a.hasty = 0
 		return 0

@@ -34,7 +34,7 @@ type Explanation struct {
 	Params      []exchange.Param `json:"params,omitempty"`
 	Trace       route.Trace      `json:"trace"` // every candidate and why it lost or won
 	Filters     []FilterStep     `json:"filters,omitempty"`
-	// Forwarded is which fields about the client backends get; nil: all.
+	// Forwarded is which fields about the client the route lets its backends get; nil: all of them.
 	Forwarded *Forwarded        `json:"forwarded,omitempty"`
 	Backends  []BackendStep     `json:"backends,omitempty"`
 	Problem   *ExplainedProblem `json:"problem,omitempty"` // what the client would get without any backend being asked
@@ -63,7 +63,7 @@ type Place struct {
 	Origin string `json:"origin"`
 }
 
-// Forwarded names the fields about the client that backends get, and where that was written.
+// Forwarded names the fields about the client that backends may get, and where that was written.
 type Forwarded struct {
 	Fields []string `json:"fields"`
 	Origin string   `json:"origin"`
@@ -289,7 +289,7 @@ func matchedMethod(r *http.Request, target *Route) string {
 func (t *Route) explain(r *http.Request, e *Explanation, ended *fault.Fault) *fault.Fault {
 	refused := t.ask(r, e, ended)
 	if n := t.Forwarded; n != nil {
-		e.Forwarded = &Forwarded{n.Fields, n.Origin.String()}
+		e.Forwarded = &Forwarded{append([]string{}, n.Fields...), n.Origin.String()} // never null in JSON
 	}
 	chosen, f := t.chosen(r)
 	if refused != nil {

@@ -126,10 +126,10 @@ type Route struct {
 	Filters   []FilterNote // in order, outermost first
 	Backends  []BackendNote
 	Choice    *variant.Choice
-	Forwarded *ForwardedNote // nil: backends are told everything about the client
+	Forwarded *ForwardedNote // nil: nothing is withheld from backends, or there are none
 }
 
-// ForwardedNote is which fields about the client backends get.
+// ForwardedNote is which fields about the client a route lets its backends get.
 type ForwardedNote struct {
 	Fields []string
 	Origin config.Origin
